@@ -1,0 +1,41 @@
+"""All benchmarks, each a table of ratios measured in this run.
+
+    python benchmarks/run.py [NAME ...] [--quick]
+
+Bare times say little on a shared machine, so each figure stands beside one measured in the same minute.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import nothing_to_do
+
+BENCHMARKS = {
+    "nothing_to_do": nothing_to_do.table,
+}
+
+
+def main() -> int:
+    """Run the named benchmarks, or all; give 1 if a bar is missed."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("name", nargs="*", help=", ".join(BENCHMARKS))
+    parser.add_argument("--quick", action="store_true", help="smaller, to see that it works")
+    options = parser.parse_args()
+    unknown = set(options.name) - set(BENCHMARKS)
+    if unknown:
+        parser.error(f"no {', '.join(unknown)}; known: {', '.join(BENCHMARKS)}")
+    missed = False
+    for name in options.name or BENCHMARKS:
+        lines, held = BENCHMARKS[name](options.quick)
+        print("\n".join(lines))
+        missed |= not held
+    return int(missed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

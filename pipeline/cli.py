@@ -1,0 +1,150 @@
+"""What all programs share: flags, logging, the lock, exit codes, one line of result.
+
+A step is `run(config, book, **flags)` that gives a Result; `launch` does the rest.
+"""
+
+import argparse
+import json
+import logging
+import sys
+import time
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pipeline import config as configs
+from pipeline import decisions, drift, files, metrics, models
+from pipeline.errors import FileError, PipelineError, UsageError
+
+log = logging.getLogger("pipeline")
+
+Flag = tuple[str, dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a step did: one line for people (empty: nothing to say) and the facts for `--json`."""
+
+    line: str
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str):
+        raise UsageError(f"{self.prog}: {message}; see `{self.prog} --help`")
+
+
+def launch(step: Callable[..., Result], manual: str, *flags: Flag, records: bool = True) -> None:
+    """Run a step as a program: parse the command line, hold the lock, print the result, leave with its exit code.
+
+    With `records` the step is given the open records as second argument. A step named in `flags` with `reads=True`
+    in its options needs no lock.
+    """
+    sys.exit(main(step, manual, sys.argv, flags, records))
+
+
+def main(
+    step: Callable[..., Result],
+    manual: str,
+    argv: list[str],
+    flags: tuple[Flag, ...] = (),
+    records: bool = True,
+) -> int:
+    """Run a step with this command line and give the exit code. Whatever isn't a PipelineError is a bug and raises."""
+    try:
+        options, readers = _parse(manual, argv, flags)
+        config, as_json, verbose = options.pop("config"), options.pop("json"), options.pop("verbose")
+        _start_logging(verbose)
+        chosen = load_config(Path(config))
+        reading = any(options.get(name) for name in readers)
+        with _quietly() if reading else files.lock(lock_file(chosen)):
+            result = _called(step, chosen, options, records)
+    except PipelineError as problem:
+        print(problem, file=sys.stderr)
+        return problem.exit_code
+    except OSError as problem:
+        if problem.filename is None:
+            raise
+        print(f"{problem.filename}: {problem.strerror}", file=sys.stderr)
+        return FileError.exit_code
+    if as_json:
+        print(json.dumps(result.facts, allow_nan=False))
+    elif result.line:
+        print(result.line)
+    return 0
+
+
+def lock_file(config: configs.Config) -> Path:
+    """Give the file whose lock makes one writer of all programs with this config."""
+    return config.ingested / ".lock"
+
+
+def load_config(file: Path) -> configs.Config:
+    """Read the config, with the names of metrics, models, tests and policies that exist."""
+    return configs.load(file, _known_names)
+
+
+def _known_names(task: str) -> dict[str, Collection[str]]:
+    return {
+        "model.candidates": models.names(task),
+        "scoring.metric": metrics.names(task),
+        "drift.tests": drift.SCORE_TESTS,
+        "retraining.policy": decisions.POLICIES,
+    }
+
+
+def _called(
+    step: Callable[..., Result], config: configs.Config, options: dict[str, Any], records: bool
+) -> Result:
+    if not records:
+        return step(config, **options)
+    from pipeline import records as history
+
+    with history.opened(config.database) as book:
+        return step(config, book, **options)
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    yield
+
+
+def _parse(manual: str, argv: list[str], flags: tuple[Flag, ...]) -> tuple[dict[str, Any], list[str]]:
+    script = Path(argv[0])
+    parser = _Parser(
+        prog=script.name, description=manual, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    default = script.resolve().parent / "config.yaml"
+    parser.add_argument(
+        "--config", metavar="FILE", default=str(default), help="the choices; default: beside the script"
+    )
+    parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
+    parser.add_argument("-v", "--verbose", action="store_true", help="tell on stderr what is being done")
+    readers = []
+    for name, how in flags:
+        reads = how.get("reads", False)
+        parser.add_argument(name, **{key: value for key, value in how.items() if key != "reads"})
+        if reads:
+            readers.append(name.lstrip("-").replace("-", "_"))
+    return vars(parser.parse_args(argv[1:])), readers
+
+
+def _start_logging(verbose: bool) -> None:
+    level = logging.INFO if verbose or sys.stderr.isatty() else logging.WARNING
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    log.handlers[:] = [handler]
+    log.setLevel(level)
+    log.propagate = False
+
+
+@contextmanager
+def timed(seconds: dict[str, float], step: str) -> Iterator[None]:
+    """Measure a step's wall time, in seconds, into the dict."""
+    start = time.perf_counter()
+    try:
+        yield
+    finally:
+        seconds[step] = round(seconds.get(step, 0.0) + time.perf_counter() - start, 4)

@@ -1,0 +1,403 @@
+"""Every choice an operator makes: config.yaml read once, checked whole, made into frozen objects.
+
+`load` finds all mistakes at once and tells each with its line and, for a misspelt name, the nearest right one.
+Paths in the file are relative to the file.
+"""
+
+import difflib
+import hashlib
+import json
+from collections.abc import Callable, Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from pipeline.errors import ConfigError
+
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+LONGEST_CONFIG = 1_000_000  # bytes; the usual one has 2,000
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=0)]
+
+
+class Section(BaseModel):
+    """A part of the config: unknown keys and wrong types are refused, nothing is converted silently."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+def _as_list(value: Any) -> Any:
+    return value if isinstance(value, (list, dict)) else [value]
+
+
+class Paths(Section):
+    """Where things are. After `load` all are absolute, but for a database given as URL."""
+
+    source: Annotated[list[str], BeforeValidator(_as_list), Field(min_length=1)]
+    ingested: str = "ingesteddata"
+    models: str = "models"
+    production: str = "production_deployment"
+    reports: str = "reports"
+    test: str = "testdata"
+    database: str = "records.db"
+
+
+class Feature(Section):
+    """One input column: what its cells are and which numbers are possible."""
+
+    type: Literal["number", "category", "date"]
+    min: float | None = None
+    max: float | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_form(cls, value: Any) -> Any:
+        return {"type": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _limits_fit(self) -> "Feature":
+        if self.type != "number" and (self.min, self.max) != (None, None):
+            raise ValueError("min and max are for numbers")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError(f"min {self.min} is above max {self.max}")
+        return self
+
+
+class Target(Section):
+    """The column to predict; for classification, `positive` is the value whose probability is the risk."""
+
+    name: str
+    positive: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_form(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return {"name": value}
+        if (
+            isinstance(value, dict)
+            and isinstance(value.get("positive"), int)
+            and value["positive"] is not True
+        ):
+            return {**value, "positive": str(value["positive"])}
+        return value
+
+
+class Columns(Section):
+    """The columns of the table: which is what, and what they are called in the files."""
+
+    id: str
+    time: str | None = None
+    target: Target
+    features: Annotated[dict[str, Feature], Field(min_length=1)]
+    rename: dict[str, str] = {}
+
+    @property
+    def all(self) -> list[str]:
+        """Give the names in the order in which tables are written: id, time, target, features."""
+        return [self.id, *([self.time] if self.time else []), self.target.name, *self.features]
+
+    @model_validator(mode="after")
+    def _each_once(self) -> "Columns":
+        twice = sorted({name for name in self.all if self.all.count(name) > 1})
+        if twice:
+            raise ValueError(
+                f"{', '.join(twice)} named twice: a column is the id, the time, the target or a feature"
+            )
+        return self
+
+
+class Cleaning(Section):
+    """What is done to rows on their way in."""
+
+    max_rejected: Share = 0.2
+
+
+class Model(Section):
+    """Which models compete, with the options of each, and the seed that makes training repeatable."""
+
+    candidates: Annotated[dict[str, dict[str, Any] | None], Field(min_length=1)] = {
+        "logistic_regression": None
+    }
+    seed: Count = 0
+
+
+class Scoring(Section):
+    """How well is measured."""
+
+    metric: str | None = None
+    min_rows: Annotated[int, Field(ge=2)] = 50
+    test_share: Annotated[float, Field(gt=0, lt=1)] = 0.25
+
+
+class Drift(Section):
+    """When a score counts as drift."""
+
+    tests: Annotated[list[str], Field(min_length=1)] = ["worst_score", "two_sigma", "iqr"]
+    require: Annotated[int, Field(ge=1)] = 2
+    min_history: Annotated[int, Field(ge=2)] = 8
+    alpha: Annotated[float, Field(gt=0, lt=1)] = 0.01
+
+    @model_validator(mode="after")
+    def _require_can_be_met(self) -> "Drift":
+        if self.require > len(self.tests):
+            raise ValueError(f"require is {self.require} but only {len(self.tests)} test(s) are named")
+        return self
+
+
+class Retraining(Section):
+    """When challengers are trained, and on which rows."""
+
+    policy: str = "adaptive"
+    growth: Annotated[float, Field(gt=1)] = 1.4
+    recent: Annotated[int, Field(ge=1)] = 10
+    min_rows: Annotated[int, Field(ge=10)] = 100
+    cooldown: Count = 1
+
+    @field_validator("policy")
+    @classmethod
+    def _every_has_a_number(cls, policy: str) -> str:
+        name, _, number = policy.partition(" ")
+        if (name == "every" or number) and not (name == "every" and number.isdecimal() and int(number)):
+            raise ValueError(f"'{policy}': write `every 5` for every fifth batch, or a policy's bare name")
+        return policy
+
+
+class Deployment(Section):
+    """What a challenger must show, and how many releases are kept."""
+
+    margin: Annotated[float, Field(ge=0)] = 0.0
+    confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.75
+    proof_rows: Annotated[int, Field(ge=10)] = 300
+    keep: Annotated[int, Field(ge=2)] = 10
+
+
+class Config(Section):
+    """The whole of config.yaml. `file` is where it was read from."""
+
+    paths: Paths
+    task: Literal["classification", "regression"] = "classification"
+    columns: Columns
+    cleaning: Cleaning = Cleaning()
+    model: Model = Model()
+    scoring: Scoring = Scoring()
+    drift: Drift = Drift()
+    retraining: Retraining = Retraining()
+    deployment: Deployment = Deployment()
+    engine: Literal["local"] = "local"
+    file: Annotated[str, Field(exclude=True)] = ""
+
+    @property
+    def contract(self) -> str:
+        """Give a short hash of what decides which rows a file gives: columns, cleaning and task."""
+        parts = [self.task, self.columns.model_dump(mode="json"), self.cleaning.model_dump(mode="json")]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
+
+    @property
+    def fingerprint(self) -> str:
+        """Give a short hash of every choice in the file."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:12]
+
+    @property
+    def sources(self) -> list[Path]:
+        """Give the folders that files drop into, absolute."""
+        return [self.path(source) for source in self.paths.source]
+
+    @property
+    def ingested(self) -> Path:
+        """Give the folder of the ingested data."""
+        return self.path(self.paths.ingested)
+
+    @property
+    def models(self) -> Path:
+        """Give the folder of the candidates."""
+        return self.path(self.paths.models)
+
+    @property
+    def production(self) -> Path:
+        """Give the folder of what is deployed."""
+        return self.path(self.paths.production)
+
+    @property
+    def reports(self) -> Path:
+        """Give the folder of report, pictures and call list."""
+        return self.path(self.paths.reports)
+
+    @property
+    def test(self) -> Path:
+        """Give the folder of the test tables, whose rows no model learns from."""
+        return self.path(self.paths.test)
+
+    @property
+    def database(self) -> str:
+        """Give the database as URL."""
+        named = self.paths.database
+        return named if "://" in named else f"sqlite:///{self.path(named)}"
+
+    def path(self, named: str) -> Path:
+        """Give a path of the config as absolute path: it's relative to the config file."""
+        return (Path(self.file).parent / Path(named).expanduser()).resolve()
+
+
+def load(file: Path, known: Callable[[str], Mapping[str, Collection[str]]]) -> Config:
+    """Read and check the whole config file.
+
+    `known` gives, for a task, the names that exist for each dotted place in the file (`model.candidates`).
+    Raise ConfigError, telling every mistake found with its line, if the file is missing or wrong.
+    """
+    root = _parse(file)
+    _check_keys(file, root)
+    values = yaml.constructor.SafeConstructor().construct_document(root)
+    try:
+        config = Config(**values, file=str(file.resolve()))
+    except ValidationError as wrong:
+        mistakes = [_explain(file, root, error) for error in wrong.errors()]
+        raise ConfigError("; ".join(mistakes)) from None
+    mistakes = list(_unknown_names(file, root, config, known(config.task)))
+    if mistakes:
+        raise ConfigError("; ".join(mistakes))
+    return config
+
+
+def _parse(file: Path) -> yaml.MappingNode:
+    """Give the file as a tree of YAML nodes, which know their lines."""
+    try:
+        with file.open("rb") as opened:
+            text = opened.read(LONGEST_CONFIG + 1)
+    except FileNotFoundError:
+        raise ConfigError(f"{file}: no such file; name the config with --config FILE") from None
+    except OSError as problem:
+        raise ConfigError(f"{file}: can't be read: {problem.strerror}") from None
+    if len(text) > LONGEST_CONFIG:
+        raise ConfigError(f"{file}: larger than {LONGEST_CONFIG:,} bytes, this is no config file")
+    try:
+        for event in yaml.parse(text, Loader=LOADER):
+            if getattr(event, "anchor", None) is not None:  # aliases of aliases grow without limit
+                raise ConfigError(
+                    f"{file}, line {_line_of(event)}: anchors and aliases (& and *) are not read here;"
+                    " write the value out, in quotes if it begins with & or *"
+                )
+        root = yaml.compose(text, Loader=LOADER)
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as problem:
+        mark = getattr(problem, "problem_mark", None)
+        where = f", line {mark.line + 1}" if mark else ""
+        what = getattr(problem, "problem", None) or getattr(problem, "reason", None) or "nested too deeply"
+        raise ConfigError(f"{file}{where}: not YAML: {what}") from None
+    if not isinstance(root, yaml.MappingNode):
+        raise ConfigError(f"{file}: empty, or no `key: value` lines; README.md shows a config to start from")
+    return root
+
+
+def _line_of(part: Any) -> int:
+    """Give the line, counted from 1, on which a YAML event or node starts."""
+    return part.start_mark.line + 1
+
+
+def _check_keys(file: Path, root: yaml.MappingNode) -> None:
+    """Raise ConfigError for a key that stands twice (YAML would take the last) or is no plain text."""
+    for node in _walk(root):
+        if isinstance(node, yaml.MappingNode):
+            lines: dict[str, int] = {}
+            for key, _ in node.value:
+                line = _line_of(key)
+                if not isinstance(key, yaml.ScalarNode) or key.tag != "tag:yaml.org,2002:str":
+                    shown = key.value if isinstance(key, yaml.ScalarNode) else "a list or mapping"
+                    raise ConfigError(f"{file}, line {line}: key {shown} is no text; put it in quotes")
+                if key.value in lines:
+                    raise ConfigError(
+                        f"{file}, line {line}: key '{key.value}' stands twice, first in line {lines[key.value]}"
+                    )
+                lines[key.value] = line
+        elif node.tag not in _PLAIN_TAGS:
+            raise ConfigError(f"{file}, line {_line_of(node)}: {node.tag} is not read here; put it in quotes")
+
+
+_PLAIN_TAGS = {f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "seq", "map")}
+
+
+def _walk(node: yaml.Node) -> Iterator[yaml.Node]:
+    yield node
+    if isinstance(node, yaml.MappingNode):
+        for _, value in node.value:
+            yield from _walk(value)
+    elif isinstance(node, yaml.SequenceNode):
+        for value in node.value:
+            yield from _walk(value)
+
+
+def _explain(file: Path, root: yaml.MappingNode, error: Any) -> str:
+    """Give one mistake that pydantic found as: file, line, what is wrong, what would be right."""
+    place = [part for part in error["loc"] if part != "_as_list"]
+    where = f"{file}, line {_line(root, place)}"
+    name = ".".join(str(part) for part in place)
+    if error["type"] == "extra_forbidden":
+        return f"{where}: unknown key '{place[-1]}'{_hint(str(place[-1]), _keys_at(place[:-1]))}"
+    if error["type"] == "missing":
+        return f"{where}: {name} is missing"
+    if error["type"] == "value_error":
+        return f"{where}: {name}: {error['ctx']['error']}"
+    advice = ""
+    if error["type"] == "string_type" and isinstance(error["input"], (bool, int, float)):
+        advice = "; put it in quotes"
+    elif error["type"] in ("float_type", "int_type") and isinstance(error["input"], str):
+        advice = "; without quotes, and with a dot before an exponent (1.0e-3)"
+    told = error["msg"][0].lower() + error["msg"][1:].replace("Input ", "")
+    return f"{where}: {name} is {error['input']!r}: {told.removeprefix('input ')}{advice}"
+
+
+def _keys_at(place: list[Any]) -> list[str]:
+    """Give the keys that the section at this place of the config may have."""
+    section: Any = Config
+    for part in place:
+        if isinstance(section, type) and issubclass(section, BaseModel) and part in section.model_fields:
+            section = section.model_fields[part].annotation
+        else:
+            section = Feature if "features" in place else None
+    keys = list(section.model_fields) if isinstance(section, type) and issubclass(section, BaseModel) else []
+    return [key for key in keys if key != "file"]
+
+
+def _hint(name: str, known: Collection[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    return f", did you mean '{near[0]}'?" if near else f"; known: {', '.join(known)}" if known else ""
+
+
+def _line(root: yaml.MappingNode, place: list[Any]) -> int:
+    """Give the line of the deepest node on the way to this place of the config."""
+    node: yaml.Node = root
+    line = 1
+    for part in place:
+        if isinstance(node, yaml.MappingNode):
+            found = [(key, value) for key, value in node.value if key.value == part]
+            if not found:
+                break
+            line, node = _line_of(found[0][0]), found[0][1]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+            node = node.value[part]
+            line = _line_of(node)
+    return line
+
+
+def _unknown_names(
+    file: Path, root: yaml.MappingNode, config: Config, known: Mapping[str, Collection[str]]
+) -> Iterator[str]:
+    """Give a message for each name (of a metric, model, test, policy) that does not exist."""
+    for place, names in known.items():
+        value: Any = config
+        for part in place.split("."):
+            value = getattr(value, part)
+        for name in [value] if isinstance(value, str) else value or []:
+            if name.split(" ")[0] not in names:
+                line = _line(root, [*place.split("."), name])
+                yield f"{file}, line {line}: {place}: no '{name}'{_hint(name, names)}"

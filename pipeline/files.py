@@ -1,0 +1,111 @@
+"""Files changed whole or not at all: replace by rename, move a link, hold a lock, know a file by its hash."""
+
+import fcntl
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pipeline.errors import Busy
+
+DRAFT = ".draft"  # the ending of what is not finished yet; one writer at a time, so one name is enough
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a draft to write; on success it becomes `path` in one step and survives a power cut.
+
+    A reader sees the old file or the new one. On an error the old file stays and the draft goes.
+    """
+    draft = path.with_name(f".{path.name}{DRAFT}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        yield draft
+        sync(draft)
+        os.replace(draft, path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+    sync(path.parent)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace `path` by `text`, UTF-8, with line ends as they are."""
+    with replacing(path) as draft:
+        draft.write_text(text, encoding="utf-8", newline="")
+
+
+@contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """Give an empty draft folder to fill; on success it becomes `path`, whole and synced.
+
+    An unfinished draft of an earlier run is cleared away; an existing `path` is replaced.
+    """
+    draft = path.with_name(f".{path.name}{DRAFT}")
+    remove_folder(draft)
+    draft.mkdir(parents=True)
+    try:
+        yield draft
+        for file in sorted(draft.iterdir()):
+            sync(file)
+        sync(draft)
+        remove_folder(path)
+        os.rename(draft, path)
+    except BaseException:
+        remove_folder(draft)
+        raise
+    sync(path.parent)
+
+
+def remove_folder(path: Path) -> None:
+    """Delete a folder and all in it; none there is fine."""
+    if path.exists():
+        shutil.rmtree(path)
+
+
+def move_link(link: Path, target: str) -> None:
+    """Point the symbolic link at `target` (relative to the link's folder) in one step."""
+    draft = link.with_name(f".{link.name}{DRAFT}")
+    draft.unlink(missing_ok=True)
+    draft.symlink_to(target)
+    os.replace(draft, link)
+    sync(link.parent)
+
+
+def sync(path: Path) -> None:
+    """Force a file or folder to the disk (fsync), so that a rename never outlives its content."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def sha256(path: Path) -> str:
+    """Give the SHA-256 of the file's bytes, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def lock(path: Path) -> Iterator[None]:
+    """Hold the one writer's lock; the kernel lets it go when the holder dies, however it dies.
+
+    Raise Busy, with the holder's process id, if another run has it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            holder = file.read().strip() or "unknown"
+            raise Busy(
+                f"{path}: another run (process {holder}) holds the lock; try again when it is done"
+            ) from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield

@@ -1,0 +1,40 @@
+"""Sums that say which rows are kept from learning. No disk, no clock.
+
+A row's place is decided by its hash, so it is the same in every run, on every machine, in any order of files.
+"""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pipeline.cleaning import ROW
+from pipeline.dataset import FILE
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PROOF_SHARE = 1 / 3  # of the champion's unseen rows, at most, on which it meets its challengers
+
+
+def place(hashes: "pd.Series") -> np.ndarray:
+    """Give a number in 0 to 1 for each row hash, uniform over rows."""
+    head = np.frombuffer(b"".join(row[:8] for row in hashes), ">u8")
+    return head / 2.0**64
+
+
+def test_share(rows: "pd.DataFrame", share: float) -> np.ndarray:
+    """Give the mask of the rows that make the test table where the user has none: the upper end of all places."""
+    return place(rows[ROW]) >= 1 - share
+
+
+def proof(rows: "pd.DataFrame", unseen_above: int, most: int) -> np.ndarray:
+    """Give the mask of the rows on which challengers meet the champion.
+
+    A third, by hash, of the rows from files above number `unseen_above`, which the champion has not learnt from;
+    of these the newest, about `most` of them, whole files at a time. `rows` are in file order and labelled.
+    """
+    files = rows[FILE].to_numpy()
+    eligible = (files > unseen_above) & (place(rows[ROW]) < PROOF_SHARE)
+    newer = np.cumsum(eligible[::-1])[::-1]  # eligible rows from here to the end
+    enough = files[newer >= most]
+    return eligible & (files >= (enough.max() if len(enough) else 0))

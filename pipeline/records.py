@@ -1,0 +1,403 @@
+"""The history, in a database: runs, files, scores, verdicts, decisions, releases, timings. Only ever added to.
+
+SQLite by default, any other database by URL through SQLAlchemy. The schema is versioned by Alembic
+(`pipeline/migrations`). This is also the one module that knows how `ingestedfiles.txt` and `latestscore.txt` are
+spelt, because they say in a text what the records say in tables.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from pipeline.drift import Verdict
+from pipeline.errors import FileError
+from pipeline.metrics import Score
+
+SCHEMA_VERSION = "0001"  # the newest revision in pipeline/migrations/versions
+
+schema = sa.MetaData()
+_number = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+runs = sa.Table(
+    "runs",
+    schema,
+    sa.Column("id", _number, primary_key=True),
+    sa.Column("started", sa.String, nullable=False),
+    sa.Column("finished", sa.String),  # empty: under way, or cut off
+    sa.Column("outcome", sa.String),
+    sa.Column("facts", sa.Text),  # what `fullprocess.py --json` printed
+)
+files = sa.Table(
+    "files",
+    schema,
+    sa.Column("id", _number, primary_key=True),
+    sa.Column("run", _number, nullable=False),
+    sa.Column("location", sa.String, nullable=False),
+    sa.Column("name", sa.String, nullable=False),
+    sa.Column("sha256", sa.String, nullable=False, index=True),
+    sa.Column("status", sa.String, nullable=False),  # ingested | repeated | set aside
+    sa.Column("reason", sa.Text),
+    sa.Column("contract", sa.String, nullable=False),
+    sa.Column("rows", _number, nullable=False),
+    sa.Column("labelled", _number, nullable=False),
+    sa.Column("duplicates", _number, nullable=False),
+    sa.Column("formatting_changes", _number, nullable=False),
+    sa.Column("imputed", _number, nullable=False),
+    sa.Column("outliers", _number, nullable=False),
+    sa.Column("rejected_rows", _number, nullable=False),
+    sa.Column("output", sa.String, nullable=False),
+    sa.Column("at", sa.String, nullable=False),
+)
+scores = sa.Table(
+    "scores",
+    schema,
+    sa.Column("id", _number, primary_key=True),
+    sa.Column("run", _number, nullable=False),
+    sa.Column("release", sa.String, nullable=False),
+    sa.Column(
+        "batch", sa.String, nullable=False
+    ),  # numbers of its files, `7-9`; or `proof-3`, before deployment
+    sa.Column("first_file", _number, nullable=False),  # 0: rows of the proof
+    sa.Column("last_file", _number, nullable=False),
+    sa.Column("metric", sa.String, nullable=False),
+    sa.Column("value", sa.Float),
+    sa.Column("low", sa.Float),
+    sa.Column("high", sa.Float),
+    sa.Column("rows", _number, nullable=False),
+    sa.Column("at", sa.String, nullable=False),
+    sa.UniqueConstraint("release", "batch", "metric"),
+)
+verdicts = sa.Table(
+    "verdicts",
+    schema,
+    sa.Column("id", _number, primary_key=True),
+    sa.Column("run", _number, nullable=False),
+    sa.Column("release", sa.String, nullable=False),
+    sa.Column("batch", sa.String, nullable=False),
+    sa.Column("test", sa.String, nullable=False),
+    sa.Column("feature", sa.String),
+    sa.Column("statistic", sa.Float),
+    sa.Column("threshold", sa.Float),
+    sa.Column("drifted", sa.Boolean, nullable=False),
+    sa.Column("why", sa.Text, nullable=False),
+    sa.Column("at", sa.String, nullable=False),
+)
+decisions = sa.Table(
+    "decisions",
+    schema,
+    sa.Column("id", _number, primary_key=True),
+    sa.Column("run", _number, nullable=False),
+    sa.Column("kind", sa.String, nullable=False),  # retrain | deploy | rollback
+    sa.Column("yes", sa.Boolean, nullable=False),
+    sa.Column("reasons", sa.Text, nullable=False),
+    sa.Column("facts", sa.Text, nullable=False),
+    sa.Column("at", sa.String, nullable=False),
+)
+releases = sa.Table(
+    "releases",
+    schema,
+    sa.Column("number", _number, primary_key=True),
+    sa.Column("id", sa.String, nullable=False, unique=True),
+    sa.Column("run", _number, nullable=False),
+    sa.Column("model", sa.String, nullable=False),
+    sa.Column("window", sa.String, nullable=False),
+    sa.Column("metric", sa.String, nullable=False),
+    sa.Column("score", sa.Float),
+    sa.Column("replaced", sa.String),
+    sa.Column("learnt_upto", _number, nullable=False),
+    sa.Column("reasons", sa.Text, nullable=False),
+    sa.Column("at", sa.String, nullable=False),
+)
+timings = sa.Table(
+    "timings",
+    schema,
+    sa.Column("id", _number, primary_key=True),
+    sa.Column("run", _number, nullable=False),
+    sa.Column("step", sa.String, nullable=False),
+    sa.Column("seconds", sa.Float, nullable=False),
+    sa.Column("at", sa.String, nullable=False),
+)
+
+INGESTED_HEADER = [
+    "source_location", "filename", "num_entries", "timestamp", "duplicates", "formatting_changes", "imputed",
+    "outliers", "rejected_rows", "sha256", "output",
+]  # fmt: skip
+
+
+def now() -> str:
+    """Give the time as ISO 8601 UTC, to the second."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def score_text(score: float) -> str:
+    """Give the content of `latestscore.txt`: one number."""
+    return f"{score:.6g}\n"
+
+
+@dataclass(frozen=True)
+class FileRecord:
+    """What became of one source file."""
+
+    location: str
+    name: str
+    sha256: str
+    status: str
+    contract: str
+    reason: str | None = None
+    rows: int = 0
+    labelled: int = 0
+    duplicates: int = 0
+    formatting_changes: int = 0
+    imputed: int = 0
+    outliers: int = 0
+    rejected_rows: int = 0
+    output: str = ""
+
+
+class Records:
+    """An open database of records. One writer (the lock's holder), any number of readers."""
+
+    def __init__(self, engine: sa.Engine, run: int = 0):
+        self.engine = engine
+        self.run = run  # the number under which new rows are filed; 0 for a step run by hand
+
+    def _add(self, table: sa.Table, **values: Any) -> int:
+        with self.engine.begin() as connection:
+            key = connection.execute(table.insert().values(**values)).inserted_primary_key
+            return key[0] if key else 0
+
+    def _all(self, query: sa.Select) -> Sequence[sa.Row]:
+        with self.engine.connect() as connection:
+            return connection.execute(query).all()
+
+    # ------------------------------------------------------------------------------------------------ runs
+    def start_run(self) -> int:
+        """Open a run and give its number."""
+        self.run = self._add(runs, started=now())
+        return self.run
+
+    def finish_run(self, outcome: str, facts: dict[str, Any]) -> None:
+        """Close the run. Written last: until then the run counts as cut off."""
+        with self.engine.begin() as connection:
+            done = runs.update().where(runs.c.id == self.run)
+            connection.execute(done.values(finished=now(), outcome=outcome, facts=json.dumps(facts)))
+
+    def runs(self, finished: bool = True) -> Sequence[sa.Row]:
+        """Give the runs, oldest first; those that were cut off only if asked for."""
+        query = sa.select(runs).order_by(runs.c.id)
+        return self._all(query.where(runs.c.finished.is_not(None)) if finished else query)
+
+    # ------------------------------------------------------------------------------------------------ files
+    def add_file(self, file: FileRecord) -> int:
+        """Record a file and give its number. From here on its rows count."""
+        return self._add(files, run=self.run, at=now(), **vars(file))
+
+    def files(self, *statuses: str) -> Sequence[sa.Row]:
+        """Give the files with one of these statuses, oldest first."""
+        return self._all(sa.select(files).where(files.c.status.in_(statuses)).order_by(files.c.id))
+
+    def content_known(self, contract: str) -> set[str]:
+        """Give the hashes of all contents that need no second look: ingested, or set aside under this contract."""
+        settled = sa.or_(files.c.status != "set aside", files.c.contract == contract)
+        return set(self._column(sa.select(files.c.sha256).where(settled)))
+
+    def _column(self, query: sa.Select) -> list[Any]:
+        return [row[0] for row in self._all(query)]
+
+    def parts(self, above: int = 0, upto: int | None = None) -> list[tuple[int, str]]:
+        """Give number and part of the files that brought rows, `above` exclusive and `upto` inclusive."""
+        query = sa.select(files.c.id, files.c.output).where(files.c.output != "", files.c.id > above)
+        query = query if upto is None else query.where(files.c.id <= upto)
+        return [(number, part) for number, part in self._all(query.order_by(files.c.id))]
+
+    def last_file(self) -> int:
+        """Give the number of the newest ingested file, 0 if there is none."""
+        return self._column(sa.select(sa.func.max(files.c.id)).where(files.c.status == "ingested"))[0] or 0
+
+    def labelled_rows(self, since: int = 0, upto: int | None = None) -> int:
+        """Give how many labelled rows the files brought, from number `since` on and up to `upto`, both inclusive."""
+        query = sa.select(sa.func.sum(files.c.labelled)).where(files.c.id >= since)
+        return int(self._column(query if upto is None else query.where(files.c.id <= upto))[0] or 0)
+
+    def replace_files(self, rebuilt: dict[int, FileRecord]) -> None:
+        """Change the records of these files, by number, all at once: the last act of a rebuild."""
+        with self.engine.begin() as connection:
+            for number, file in rebuilt.items():
+                connection.execute(files.update().where(files.c.id == number).values(**vars(file)))
+
+    def ingested_text(self, upto: int | None = None) -> str:
+        """Give `ingestedfiles.txt`: every file that was ingested (or repeated another), oldest first, as CSV."""
+        text = io.StringIO()
+        out = csv.writer(text, lineterminator="\n")
+        out.writerow(INGESTED_HEADER)
+        for file in self.files("ingested", "repeated"):
+            if upto is None or file.id <= upto:
+                counts = (
+                    file.duplicates,
+                    file.formatting_changes,
+                    file.imputed,
+                    file.outliers,
+                    file.rejected_rows,
+                )
+                out.writerow(
+                    [file.location, file.name, file.rows, file.at, *counts, file.sha256, file.output]
+                )
+        return text.getvalue()
+
+    # ------------------------------------------------------------------------------------------------ scores, verdicts
+    def add_score(
+        self,
+        release: str,
+        batch: str,
+        span: tuple[int, int],
+        metric: str,
+        score: Score,
+        found: Iterable[Verdict] = (),
+    ) -> None:
+        """Record a release's score on a batch with the verdicts on it, once: a repeated run changes nothing.
+
+        `span` is the batch's first and last file, (0, 0) for a part of the proof rows.
+        """
+        filed = {"run": self.run, "release": release, "batch": batch, "at": now()}
+        numbers = {name: None if value != value else value for name, value in vars(score).items()}
+        same = sa.and_(scores.c.release == release, scores.c.batch == batch, scores.c.metric == metric)
+        with self.engine.begin() as connection:
+            if connection.execute(sa.select(scores.c.id).where(same)).first() is None:
+                row = {**filed, **numbers, "first_file": span[0], "last_file": span[1], "metric": metric}
+                connection.execute(scores.insert().values(**row))
+                for verdict in found:
+                    connection.execute(verdicts.insert().values(**filed, **vars(verdict)))
+
+    def scores(self, metric: str, release: str | None = None) -> Sequence[sa.Row]:
+        """Give the scores by this metric (of this release), oldest first."""
+        query = (
+            sa.select(scores)
+            .where(scores.c.metric == metric, scores.c.value.is_not(None))
+            .order_by(scores.c.id)
+        )
+        return self._all(query if release is None else query.where(scores.c.release == release))
+
+    def latest_score(self, metric: str, release: str) -> float | None:
+        """Give a release's newest score on rows that came after it was made; None if there is none yet."""
+        own = [row.value for row in self.scores(metric, release) if row.last_file]
+        return own[-1] if own else None
+
+    def scored_upto(self, release: str) -> int:
+        """Give the number of the newest file whose rows this release was scored on, 0 if there is none."""
+        return (
+            self._column(sa.select(sa.func.max(scores.c.last_file)).where(scores.c.release == release))[0]
+            or 0
+        )
+
+    def verdicts(self, release: str | None = None, above: int = 0) -> Sequence[sa.Row]:
+        """Give the verdicts (on this release), oldest first, with first and last file of their batch."""
+        on = sa.and_(scores.c.release == verdicts.c.release, scores.c.batch == verdicts.c.batch)
+        query = (
+            sa.select(verdicts, scores.c.first_file, scores.c.last_file)
+            .join(scores, on)
+            .where(scores.c.last_file > above)
+        )
+        query = query.order_by(verdicts.c.id)
+        return self._all(query if release is None else query.where(verdicts.c.release == release))
+
+    # ------------------------------------------------------------------------------------------------ decisions
+    def add_decision(self, kind: str, yes: bool, reasons: list[str], **facts: Any) -> None:
+        """Record a decision, also one to do nothing, with its reasons."""
+        told = {"reasons": json.dumps(reasons), "facts": json.dumps(facts)}
+        self._add(decisions, run=self.run, kind=kind, yes=yes, at=now(), **told)
+
+    def decisions(self, kind: str | None = None) -> Sequence[sa.Row]:
+        """Give the decisions (of one kind), oldest first."""
+        query = sa.select(decisions).order_by(decisions.c.id)
+        return self._all(query if kind is None else query.where(decisions.c.kind == kind))
+
+    def learnt_upto(self) -> int:
+        """Give the newest file that the last training, deployed or not, could learn from; 0 if there was none."""
+        trained = [json.loads(row.facts).get("learnt_upto", 0) for row in self.decisions("deploy")]
+        return max([*trained, *self._column(sa.select(releases.c.learnt_upto))], default=0)
+
+    def regime_from(self) -> int:
+        """Give the first file of the present regime: where the drift began that last led to training; else 0."""
+        trained = [json.loads(row.facts)["regime_from"] for row in self.decisions("retrain") if row.yes]
+        return trained[-1] if trained else 0
+
+    # ------------------------------------------------------------------------------------------------ releases, timings
+    def add_release(self, **facts: Any) -> None:
+        """Record a release, once."""
+        if facts["id"] not in self._column(sa.select(releases.c.id)):
+            self._add(releases, **{"run": self.run, **facts, "reasons": json.dumps(facts["reasons"])})
+
+    def releases(self) -> Sequence[sa.Row]:
+        """Give the releases, oldest first."""
+        return self._all(sa.select(releases).order_by(releases.c.number))
+
+    def add_timings(self, seconds: dict[str, float]) -> None:
+        """Record how long each step of this run took."""
+        with self.engine.begin() as connection:
+            for step, took in seconds.items():
+                connection.execute(timings.insert().values(run=self.run, step=step, seconds=took, at=now()))
+
+    def timings(self) -> Sequence[sa.Row]:
+        """Give how long steps took, oldest first."""
+        return self._all(sa.select(timings).order_by(timings.c.id))
+
+
+@contextmanager
+def opened(url: str) -> Iterator[Records]:
+    """Open the records, making or upgrading the schema first.
+
+    Raise FileError if the database can't be opened, is damaged, or was written by a newer version of this project.
+    """
+    engine = sa.create_engine(url, poolclass=sa.NullPool)
+    if engine.dialect.name == "sqlite":
+        sa.event.listen(engine, "connect", _sqlite_settings)
+    try:
+        _upgrade(engine, url)
+        yield Records(engine)
+    except (sa.exc.OperationalError, sa.exc.DatabaseError) as problem:
+        raise FileError(f"{_shown(url)}: database error: {problem.orig}") from None
+    finally:
+        engine.dispose()
+
+
+def _shown(url: str) -> str:
+    return sa.make_url(url).render_as_string(hide_password=True).removeprefix("sqlite:///")
+
+
+def _sqlite_settings(connection: Any, _: Any) -> None:
+    connection.execute(
+        "PRAGMA synchronous = EXTRA"
+    )  # a commit survives a power cut, its journal's removal too
+    connection.execute("PRAGMA busy_timeout = 30000")
+
+
+def _upgrade(engine: sa.Engine, url: str) -> None:
+    """Bring the schema to SCHEMA_VERSION; at once if it's there already."""
+    if url.startswith("sqlite:///"):
+        Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+    found = None
+    if sa.inspect(engine).has_table("alembic_version"):
+        with engine.connect() as connection:
+            found = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
+    if found == SCHEMA_VERSION:
+        return
+    if found is not None and found > SCHEMA_VERSION:
+        raise FileError(
+            f"{_shown(url)}: written by a newer version (schema {found}); this one knows {SCHEMA_VERSION}"
+        )
+    from alembic import command
+    from alembic.config import Config
+
+    settings = Config()
+    settings.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    with engine.begin() as connection:
+        settings.attributes["connection"] = connection
+        command.upgrade(settings, "head")

@@ -1,0 +1,143 @@
+"""What is deployed: immutable release folders, and one link that says which is live.
+
+A release is written to a draft folder, synced, renamed, and only then the link `current` is moved to it. Whoever
+reads through the links sees one release whole, the old or the new. Nothing in a release is read before its hash
+was compared with the manifest's.
+"""
+
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from pipeline import files
+from pipeline.config import Feature
+from pipeline.errors import CheckFailed, UsageError
+
+CURRENT = "current"
+FOLDER = "releases"
+MANIFEST = "manifest.json"
+MODEL = "trainedmodel.skops"
+READABLE = (
+    MODEL,
+    "latestscore.txt",
+    "ingestedfiles.txt",
+)  # linked beside `current`, where readers look for them
+LIBRARIES = ("numpy", "pandas", "scikit-learn", "skops")  # whose versions decide what a model file means
+
+
+@dataclass(frozen=True)
+class Release:
+    """A verified release: its folder and its manifest."""
+
+    folder: Path
+    manifest: dict[str, Any]
+
+    @property
+    def id(self) -> str:
+        """Give the name of the release: when it was made and the start of its model's hash."""
+        return self.folder.name
+
+    @property
+    def model_file(self) -> Path:
+        """Give the file of the model."""
+        return self.folder / MODEL
+
+    @property
+    def learnt_upto(self) -> int:
+        """Give the number of the newest file the model could learn from."""
+        return self.manifest["learnt_upto"]
+
+    @property
+    def features(self) -> dict[str, Feature]:
+        """Give the columns the model takes."""
+        return {name: Feature(**kind) for name, kind in self.manifest["features"].items()}
+
+
+def current(production: Path) -> Release | None:
+    """Give the live release, its files checked against their hashes; None if nothing was ever deployed.
+
+    Raise CheckFailed if production isn't what was deployed.
+    """
+    link = production / CURRENT
+    if link.is_symlink() or link.exists():
+        return verified(link.resolve())
+    made = all_ids(production)
+    if made:
+        raise CheckFailed(
+            f"{link}: missing; the newest release is {made[-1]}: `deployment.py --rollback {made[-1]}`"
+        )
+    return None
+
+
+def all_ids(production: Path) -> list[str]:
+    """Give the names of all releases on disk, oldest first."""
+    folder = production / FOLDER
+    return sorted(path.name for path in folder.iterdir() if path.name[0] != ".") if folder.is_dir() else []
+
+
+def verified(folder: Path) -> Release:
+    """Read a release after comparing every file with the manifest. Raise CheckFailed naming the file that differs."""
+    advice = "put the file back, or go back with `deployment.py --rollback`"
+    try:
+        text = (folder / MANIFEST).read_text(encoding="utf-8")
+        manifest = json.loads(text)
+        hashes = manifest["files"]
+        for name in (*READABLE, *hashes):
+            if files.sha256(folder / name) != hashes[name]:
+                raise CheckFailed(f"{folder / name}: not what was deployed (its SHA-256 differs); {advice}")
+    except OSError as problem:
+        raise CheckFailed(f"{problem.filename or folder}: {problem.strerror}; {advice}") from None
+    except (ValueError, KeyError, TypeError):
+        raise CheckFailed(f"{folder / MANIFEST}: damaged; {advice}") from None
+    return Release(folder, manifest)
+
+
+def make(production: Path, model_file: Path, texts: dict[str, str], facts: dict[str, Any]) -> Release:
+    """Write a release that is not live yet: the model, the texts by file name, and the manifest with `facts`."""
+    made_at = facts["made_at"].replace("-", "").replace(":", "")
+    folder = production / FOLDER / f"{made_at}-{files.sha256(model_file)[:8]}"
+    with files.replacing_folder(folder) as draft:
+        shutil.copyfile(model_file, draft / MODEL)
+        for name, text in texts.items():
+            (draft / name).write_text(text, encoding="utf-8", newline="")
+        hashes = {name: files.sha256(draft / name) for name in (MODEL, *texts)}
+        libraries = {name: metadata.version(name) for name in LIBRARIES}
+        manifest = {"id": folder.name, **facts, "libraries": libraries, "files": hashes}
+        (draft / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+    return verified(folder)
+
+
+def go_live(production: Path, release: Release) -> None:
+    """Move the link to this release: the one step that deploys."""
+    for name in READABLE:
+        if not (production / name).is_symlink():
+            files.move_link(production / name, f"{CURRENT}/{name}")
+    files.move_link(production / CURRENT, f"{FOLDER}/{release.id}")
+
+
+def named(production: Path, release_id: str) -> Release:
+    """Give the verified release of this name. Raise UsageError, naming those there are, if there's none."""
+    if release_id not in all_ids(production):
+        known = ", ".join(all_ids(production)) or "none"
+        raise UsageError(f"no release '{release_id}' in {production / FOLDER}; there: {known}")
+    return verified(production / FOLDER / release_id)
+
+
+def prune(production: Path, live: Release, keep: int) -> list[str]:
+    """Delete the oldest releases beyond `keep`, never the live one nor its predecessor; give their names."""
+    spared = {live.id, live.manifest["replaced"]}
+    old = [name for name in all_ids(production)[:-keep] if name not in spared]
+    for name in old:
+        files.remove_folder(production / FOLDER / name)
+    return old
+
+
+def watched(production: Path) -> list[str]:
+    """Give the paths whose change means that production was touched."""
+    return [os.path.join(production, name) for name in (CURRENT, MANIFEST, *READABLE)] + [
+        os.path.join(production, CURRENT, name) for name in (MANIFEST, *READABLE)
+    ]

@@ -1,0 +1,133 @@
+"""Is there anything to do? The question cron asks all day, answered before anything is imported.
+
+Two small text files, both only hints: without them a tick looks at everything, and loses nothing.
+
+`.<config>.watch`, beside the config file, holds what a quiet tick compares: the stamps (size, times) of the config,
+of production, of every source folder and of the files in them changed last. Written when a run ended with
+nothing left to do; taken away when the next one starts. If every stamp is as it was, there is nothing to do.
+
+`seen.txt`, in `paths.ingested`, holds the stamp of every source file that is on record. It is read when the watch
+says that something changed, or that a full look is due.
+"""
+
+import os
+import sys
+import time
+
+# The whole module runs on `os`, `sys` and `time`: importing pathlib, json, re or dataclasses would cost a quiet tick
+# more than its own work does.
+
+NOTHING = "nothing to do: no new files, and production is as it was left"
+FIRST_LINE = "watch 1"
+SETTLED = 2.0  # seconds: a folder that changed later than this before the look may change again within one clock step
+LOOKED_AT = 2_000  # files whose own stamp a quiet tick compares: those that changed last
+FULL_LOOK = 6 * 3600  # seconds until all stamps are compared again, however quiet the folders look
+
+
+def watch_file(config_path) -> str:
+    """Give where the quiet tick's memory is kept for this config file."""
+    folder, name = os.path.split(os.path.abspath(config_path))
+    return os.path.join(folder, f".{name}.watch")
+
+
+def leave_if_quiet(default_config: str, arguments: list[str]) -> None:
+    """End the program with exit code 0 if nothing changed since the last run. Otherwise just return."""
+    if not arguments:
+        config_path = default_config
+    elif len(arguments) == 2 and arguments[0] == "--config":
+        config_path = arguments[1]
+    else:
+        return  # whoever asks for more than a plain run gets the full program
+    if nothing_changed(config_path):
+        if sys.stdout.isatty():
+            print(NOTHING, flush=True)
+        os._exit(0)  # nothing was opened, so there is nothing to tidy up
+
+
+def nothing_changed(config_path) -> bool:
+    """Say whether everything the last run looked at is still as it was, and no full look is due."""
+    try:
+        with open(watch_file(config_path), encoding="utf-8", errors="surrogateescape") as file:
+            first, until, *lines = file.read().split("\n")
+        if first != FIRST_LINE or not time.time() < float(until) <= time.time() + FULL_LOOK:
+            return False
+        for line in lines:
+            if line:
+                stamp_then, path = line.split("\t", 1)
+                if stamp_then != stamp(path):
+                    return False
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def stamp(path) -> str:
+    """Give what tells a change of a file or folder without reading it: size and times; empty if it isn't there."""
+    try:
+        now = os.stat(path)
+    except OSError:
+        return ""
+    return f"{now.st_size} {now.st_mtime_ns} {now.st_ctime_ns}"
+
+
+def look(folders) -> tuple[dict[str, str], dict[str, str]]:
+    """Give the stamps of the regular files in the folders, by path, in name order, and of the folders themselves.
+
+    The folder is stamped before it is listed, so that a file that comes later is never taken for seen.
+    Hidden files are no drops: editors and copying programs keep their drafts under such names.
+    Raise OSError if a folder can't be listed.
+    """
+    found, looked_at = {}, {}
+    for folder in folders:
+        looked_at[os.fspath(folder)] = stamp(folder)
+        names = {}
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if not entry.name.startswith(".") and entry.is_file(follow_symlinks=False):
+                    names[entry.name] = stamp(entry.path)
+        for name in sorted(names):
+            found[os.path.join(folder, name)] = names[name]
+    return found, looked_at
+
+
+def changed_files(found: dict[str, str], seen_file, version: str) -> list[str]:
+    """Give the paths that `seen_file` doesn't hold with the stamp they have now.
+
+    With another version (config, code) of the records nothing counts as seen.
+    """
+    try:
+        with open(seen_file, encoding="utf-8", errors="surrogateescape") as file:
+            first, *lines = file.read().split("\n")
+    except OSError:
+        return list(found)
+    known = set(lines) if first == version else set()
+    return [path for path, now in found.items() if f"{now}\t{path}" not in known]
+
+
+def forget(config_path) -> None:
+    """Take away the quiet tick's memory: from here on something may be left to do."""
+    try:
+        os.unlink(watch_file(config_path))
+    except FileNotFoundError:
+        pass
+
+
+def seen_text(found: dict[str, str], version: str) -> str:
+    """Give the content of `seen.txt`: the version, then a line per file."""
+    return "\n".join([version, *(f"{now}\t{path}" for path, now in found.items())])
+
+
+def watch_text(found: dict[str, str], folders: dict[str, str], others) -> str:
+    """Give the content of the watch file: what must be as it is now for a tick to be quiet.
+
+    `others` are paths beside the source files: the config, production, the tables people read.
+    """
+    now = time.time()
+    newest = max((int(at.split()[1]) for at in folders.values() if at), default=0) / 1e9
+    settled = abs(now - newest) > SETTLED
+    until = now + FULL_LOOK if settled else 0.0
+    last_changed = sorted(found, key=lambda path: int(found[path].split()[2]), reverse=True)[:LOOKED_AT]
+    lines = [f"{at}\t{path}" for path, at in folders.items()]
+    lines += [f"{found[path]}\t{path}" for path in last_changed]
+    lines += [f"{stamp(path)}\t{os.fspath(path)}" for path in others]
+    return "\n".join([FIRST_LINE, str(until), *lines])

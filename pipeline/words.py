@@ -1,0 +1,298 @@
+"""Sums that put facts into words people read: numbers, moments, drift, the story of a run. No disk, no clock.
+
+The facts are those that `views` gives.
+"""
+
+import textwrap
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+Facts = dict[str, Any]
+
+NOTHING = "–"
+WIDTH = 110  # columns of text for a terminal
+
+# What a metric is called and what its value tells, for people who do not speak scikit-learn.
+METRICS: dict[str, tuple[str, str]] = {
+    "roc_auc": (
+        "ROC AUC",
+        "how often it puts a positive row above a negative one; 0.5 is chance, 1 is perfect",
+    ),
+    "f1": ("F1", "balance of hits and false alarms, 0 to 1"),
+    "average_precision": ("average precision", "precision over all thresholds, 0 to 1"),
+    "accuracy": ("accuracy", "share of rows it gets right"),
+    "log_loss": ("log loss", "surprise at what happened; lower is better"),
+    "brier": ("Brier score", "squared error of the probability; lower is better"),
+    "rmse": ("RMSE", "typical error in units of the target, large ones weigh more; lower is better"),
+    "mae": ("MAE", "mean error in units of the target; lower is better"),
+    "mse": ("MSE", "mean squared error; lower is better"),
+    "r2": ("R²", "share of the spread it explains; 0 is what the mean does, 1 is perfect"),
+}
+
+
+def metric_name(name: str) -> str:
+    """Give what a metric is called: `ROC AUC` for `roc_auc`."""
+    return METRICS[name][0] if name in METRICS else name.replace("_", " ")
+
+
+def metric_meaning(name: str) -> str:
+    """Give what a metric's value tells; empty if nobody wrote it down."""
+    return METRICS[name][1] if name in METRICS else ""
+
+
+def number(value: float | None, digits: int = 4) -> str:
+    """Give a number with so many digits that count, thousands apart; a dash for none."""
+    if value is None or value != value:
+        return NOTHING
+    if abs(value) >= 10 ** (digits - 1):
+        return f"{value:,.0f}"
+    return f"{value:.{digits}g}"
+
+
+def figure(value: float | None) -> str:
+    """Give a score: three decimals, so that scores stand in line; large ones in whole units."""
+    return number(value) if value is None or abs(value) >= 10 else f"{value:.3f}"
+
+
+def interval(low: float | None, high: float | None) -> str:
+    """Give a 95 % interval; empty if there is none."""
+    return "" if low is None or high is None else f"{figure(low)} to {figure(high)}"
+
+
+def percent(share: float | None) -> str:
+    """Give a share as percentage: `0.4 %`, `12 %`; what is there but tiny is not rounded to none."""
+    if share is None:
+        return NOTHING
+    if 0 < share < 0.001:
+        return "< 0.1 %"
+    return f"{100 * share:.1f} %" if 0 < share < 0.1 else f"{100 * share:.0f} %"
+
+
+def counted(count: int, noun: str) -> str:
+    """Give `1 file`, `6 files`, `2 batches`."""
+    if count == 1:
+        return f"1 {noun}"
+    ending = "es" if noun.endswith(("ch", "s", "x")) else "s"
+    return f"{count:,} {noun}{ending}"
+
+
+def moment(at: str | None) -> str:
+    """Give a time on record, `2025-12-31T23:59:59Z`, to the minute: `2025-12-31 23:59 UTC`."""
+    return f"{at[:10]} {at[11:16]} UTC" if at else NOTHING
+
+
+def seconds_between(start: str, end: str) -> float:
+    """Give the seconds between two times on record."""
+    return (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()
+
+
+def duration(seconds: float) -> str:
+    """Give a duration: `0.04 s`, `3.2 s`, `12 s`, `2 min 5 s`."""
+    if seconds < 9.95:
+        return f"{seconds:.2g} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def clipped(text: str, most: int) -> str:
+    """Give the text, cut with an ellipsis if it is longer."""
+    return text if len(text) <= most else text[: most - 1].rstrip() + "…"
+
+
+def listed(names: Sequence[str], most: int = 3) -> str:
+    """Give `a, b and 4 more`."""
+    if len(names) <= most:
+        return ", ".join(names)
+    return f"{', '.join(names[: most - 1])} and {len(names) - most + 1} more"
+
+
+def paragraph(label: str, text: str, width: int = 10) -> str:
+    """Give a labelled paragraph for a terminal, its lines hanging behind the label."""
+    behind = " " * (width + 2)
+    first = f"  {label:<{width}}" if len(label) < width else f"  {label} "
+    filled = textwrap.fill(
+        text, WIDTH, initial_indent=first, subsequent_indent=behind, break_on_hyphens=False
+    )
+    return filled if text else first.rstrip()
+
+
+# ---------------------------------------------------------------------------------------------- what is the state?
+def status(facts: Facts) -> str:
+    """Give the state of things: what is live and how it does, what the last run did, what waits, where to look."""
+    live, story = facts["champion"], facts["run"]
+    lines = _live(live, facts["drift"]) if live else ["Nothing is deployed yet."]
+    if story:
+        lines.append(paragraph("Last run", f"{moment(story['started'])}: {last_run(story)}"))
+    lines.append(paragraph("Waiting", waiting(facts["waiting"])))
+    if not live:
+        lines.append(
+            paragraph("Next", "put labelled files into the folder of paths.source and run fullprocess.py")
+        )
+    for position, (what, path) in enumerate(facts["look"].items()):
+        lines.append(f"  {'' if position else 'Look at':<10}{path}  ({what})")
+    return "\n".join(lines)
+
+
+def _live(live: Facts, newest: Facts | None) -> list[str]:
+    meaning = metric_meaning(live["score"]["metric"])
+    told = f"{score(live['score'])} on {live['score']['on']}" + (f". It tells {meaning}" if meaning else "")
+    return [
+        f"Live: {live['model']}, since {moment(live['since'])}, release {live['release']}",
+        paragraph("Score", told),
+        paragraph("Drift", drift(live, newest)),
+        paragraph("Why", "; ".join(live["reasons"])),
+    ]
+
+
+def score(facts: Facts) -> str:
+    """Give a score with its metric and interval: `ROC AUC 0.769 (95 %: 0.656 to 0.875)`."""
+    between = interval(facts["low"], facts["high"])
+    told = f"{metric_name(facts['metric'])} {figure(facts['value'])}"
+    return f"{told} (95 %: {between})" if between else told
+
+
+def drift(live: Facts, newest: Facts | None) -> str:
+    """Give in a sentence whether the newest batch of the live release drifted, and why."""
+    if newest is None or newest["release"] != live["release"]:
+        return "not judged yet: no new labelled rows since this model went live"
+    if not newest["judged"]:
+        return f"too early to tell: {newest['verdicts'][0]['why'].removeprefix('no verdict: ')}"
+    fired = [verdict for verdict in newest["verdicts"] if verdict["drifted"]]
+    told = f"{len(fired)} of {counted(len(newest['verdicts']), 'test')} found it in {newest['name']}"
+    if not newest["drifted"]:
+        return f"none: {told}" if fired else f"none: no test found it in {newest['name']}"
+    return f"yes: {told}: " + "; ".join(f"{verdict['test']}: {verdict['why']}" for verdict in fired)
+
+
+def last_run(story: Facts) -> str:
+    """Give in a sentence how the last run ended, what came in, and why nothing new was deployed if nothing was."""
+    told = [end(story), _intake(story)]
+    if story["decisions"] and not story["deployed"]:
+        told.append(clipped("; ".join(story["decisions"][-1]["reasons"]), 160))
+    return "; ".join(told)
+
+
+def waiting(facts: Facts) -> str:
+    """Give what the next run will find to do."""
+    told = [facts["problem"]] if facts["problem"] else []
+    if facts["files"]:
+        told.append(f"{counted(facts['files'], 'new file')} to take in")
+    if facts["rows"]:
+        told.append(f"{counted(facts['rows'], 'labelled row')} so far, {facts['enough']:,} are needed")
+    if facts["unfinished"]:
+        told.append("a run to finish, or a changed config")
+    return "; ".join(told) or "nothing: every file is taken in and judged"
+
+
+# ---------------------------------------------------------------------------------------------- what happened?
+UNSURE = "under way, or cut off"  # the state of a run without end that no other has followed yet
+
+ENDS = {
+    "first": "deployed the first model",
+    "deployed": "deployed a new model",
+    "kept": "kept the model",
+    "nothing": "found nothing to do",
+}
+
+DECISIONS = {
+    ("retrain", True): ("retrain", "trained challengers"),
+    ("retrain", False): ("retrain", "no"),
+    ("deploy", True): ("deploy", "yes"),
+    ("deploy", False): ("deploy", "no, the live model stays"),
+    ("rollback", True): ("rollback", "went back"),
+}
+
+
+def history(runs: list[Facts], by_hand: list[Facts]) -> str:
+    """Give the story of all runs, and of decisions made by hand between them, oldest first."""
+    told = [(story["started"], run(story)) for story in runs]
+    told += [(decision["at"], _by_hand(decision)) for decision in by_hand]
+    ordered = sorted(told, key=lambda pair: pair[0])
+    return "\n".join(text for _, text in ordered) or "no runs yet: start one with fullprocess.py"
+
+
+def run(story: Facts) -> str:
+    """Give a run in a few lines: when and with what end, what came in, how the live model did, what was decided."""
+    took = f" · {duration(story['seconds'])}" if story["seconds"] is not None else ""
+    lines = [f"Run {story['run']} · {moment(story['started'])}{took} · {end(story)}"]
+    lines.append(paragraph("data", _intake(story)))
+    lines += [paragraph("score", told) for told in _scores(story)]
+    lines += [paragraph(label, told) for label, told in _decisions(story)]
+    return "\n".join(lines)
+
+
+def end(story: Facts) -> str:
+    """Give how a run ended."""
+    if not story["finished"]:
+        return _cut_off(story)
+    if story["outcome"] == "kept" and not (story["facts"] or {}).get("champion"):
+        return "no model yet"
+    return ENDS.get(story["outcome"], str(story["outcome"]))
+
+
+def _cut_off(story: Facts) -> str:
+    if story["state"] == UNSURE:
+        return "not finished: it is at work now, or it was stopped and the next run takes up what is left"
+    return "stopped before it was done; the next run took up what was left"
+
+
+def _intake(story: Facts) -> str:
+    files = story["files"]
+    told = [_taken(files)] if files["names"] else []
+    told += [
+        f"set {bad['name']} aside: {clipped(bad['reason'] or '', 200)}" for bad in files["set_aside"][:3]
+    ]
+    if len(files["set_aside"]) > 3:
+        told.append(f"set {counted(len(files['set_aside']) - 3, 'more file')} aside")
+    return "; ".join(told) or "no new files"
+
+
+def _taken(files: Facts) -> str:
+    counts = [counted(files["rows"], "new row")]
+    if files["duplicates"]:
+        counts.append(counted(files["duplicates"], "duplicate"))
+    if files["rejected_rows"]:
+        counts.append(f"{counted(files['rejected_rows'], 'bad row')} set aside")
+    which = files["names"][0] if len(files["names"]) == 1 else counted(len(files["names"]), "file")
+    return f"took in {which}: {', '.join(counts)}"
+
+
+def _scores(story: Facts) -> list[str]:
+    """Give the newest scores of a run, each with the drift found."""
+    told = [f"{score(scored)} on {scored['name']}: {_fired(scored)}" for scored in story["scores"][-3:]]
+    earlier = story["scores"][:-3]
+    if earlier:
+        signs = sum(bool(scored["fired"]) for scored in earlier) or "none"
+        told.insert(0, f"{counted(len(earlier), 'earlier batch')}, {signs} of them with signs of drift")
+    return told
+
+
+def _fired(scored: Facts) -> str:
+    if not scored["tests"]:
+        return "too few earlier scores to judge drift"
+    if not scored["fired"]:
+        return "no drift"
+    tests = [fired.partition(":")[0] for fired in scored["fired"]]
+    return f"{len(tests)} of {counted(scored['tests'], 'test')} found drift ({', '.join(tests)})"
+
+
+def _decisions(story: Facts) -> list[tuple[str, str]]:
+    """Give each decision of a run as label and words; what led to the training isn't said again at the deployment."""
+    told, said = [], set[str]()
+    for decision in story["decisions"]:
+        label, opening = DECISIONS.get((decision["kind"], decision["yes"]), (decision["kind"], ""))
+        if label == "deploy" and decision["yes"] and story["deployed"]:
+            opening = f"release {story['deployed']}"
+        new = [reason for reason in decision["reasons"] if reason not in said]
+        said.update(new)
+        told.append((label, f"{opening}: {'; '.join(new)}"))
+    return told
+
+
+def _by_hand(decision: Facts) -> str:
+    label, opening = DECISIONS.get((decision["kind"], decision["yes"]), (decision["kind"], ""))
+    release = decision["facts"].get("release")
+    told = f"{opening} to {release}" if release and label == "rollback" else opening
+    text = paragraph(label, f"{told}: {'; '.join(decision['reasons'])}")
+    return f"By hand · {moment(decision['at'])}\n{text}"

@@ -1,0 +1,254 @@
+"""Scoring: how well does the deployed model do on rows it has not learnt from? And which clients are at risk?
+
+    python scoring.py [--config FILE] [--json] [-v] [--model PATH] [--data FILE]
+    python scoring.py --clients FILE --out FILE
+
+Without flags: scores the champion on every batch of labelled rows that came since, before any model learns from them,
+and judges drift; where nothing is deployed, scores the candidates on the test table. A batch is one ingested file, or
+several until there are scoring.min_rows labelled rows.
+
+Reads  production_deployment/, paths.ingested/parts/, paths.test
+Writes paths.models/latestscore.txt, the score history, the verdicts on drift
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pipeline import calllist, cli, dataset, drift, files, metrics, models, records, releases
+from pipeline.cli import Result, log
+from pipeline.config import Config
+from pipeline.dataset import FILE
+from pipeline.drift import Verdict
+from pipeline.errors import DataError, FileError, UsageError
+from pipeline.metrics import Metric, Score
+from pipeline.records import Records
+from pipeline.releases import Release
+
+
+def run(
+    config: Config,
+    book: Records,
+    model: str | None = None,
+    data: str | None = None,
+    clients: str | None = None,
+    out: str | None = None,
+) -> Result:
+    """Score, or rank clients."""
+    metric = metrics.chosen(config.task, config.scoring.metric)
+    champion = releases.current(config.production)
+    if clients or out:
+        return _rank(config, champion, clients, out)
+    if model or data:
+        return _score_file(config, metric, champion, model, data)
+    if champion is not None:
+        return score_champion(config, book, champion)
+    return _score_candidates(config, metric)
+
+
+def score_champion(config: Config, book: Records, champion: Release) -> Result:
+    """Score the champion on each batch that came since it was last scored, and judge drift."""
+    metric = metrics.chosen(config.task, config.scoring.metric)
+    model = models.load(champion.model_file)
+    told, found = [], []
+    for batch, rows in unscored_batches(config, book, champion):
+        truth, prediction = predicted(config, champion, model, rows)
+        score = metrics.interval(metric, truth, prediction, config.model.seed)
+        past = history(config, book, metric, champion.id)
+        verdicts = _judge(config, book, metric, champion, score, past)
+        span = (int(rows[FILE].min()), int(rows[FILE].max()))
+        book.add_score(champion.id, batch, span, metric.name, score, verdicts)
+        log.info("batch %s: %s %s", batch, metric.name, score)
+        told.append({"batch": batch, **_score_facts(score)})
+        found += [{"batch": batch, **_verdict_facts(verdict)} for verdict in verdicts]
+    latest = write_latest(config, book, champion)
+    line = f"scored {champion.id} on {len(told)} new batch(es)"
+    line += f": latest {metric.name} {told[-1]['value']:.4g}" if told else f"; latest {metric.name} {latest}"
+    return Result(line, {"release": champion.id, "metric": metric.name, "scores": told, "drift": found})
+
+
+def unscored_batches(config: Config, book: Records, champion: Release) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Give name and labelled rows of each batch that the champion has neither learnt from nor been scored on.
+
+    Files are put together until a batch has enough rows and, for classification, both classes; what is left at the
+    end waits for the next file.
+    """
+    above = max(champion.learnt_upto, book.scored_upto(champion.id))
+    waiting: list[pd.DataFrame] = []
+    first = None
+    for number, part in book.parts(above):
+        rows = dataset.load(config.ingested, [(number, part)])
+        rows = rows[rows[config.columns.target.name].notna()]
+        first = number if first is None else first
+        waiting.append(rows)
+        if sum(map(len, waiting)) >= config.scoring.min_rows:
+            batch = pd.concat(waiting)
+            if config.task == "regression" or batch[config.columns.target.name].nunique() > 1:
+                yield (str(number) if first == number else f"{first}-{number}"), batch
+                waiting, first = [], None
+
+
+def predicted(config: Config, release: Release, model, rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Give truth and prediction for labelled rows. Raise DataError if the model needs a column that is gone."""
+    gone = [name for name in release.features if name not in rows]
+    if gone:
+        raise DataError(
+            f"release {release.id} needs column(s) {', '.join(gone)}, which config.yaml no longer has"
+        )
+    truth = models.truth_of(rows, config.columns.target, config.task)
+    return truth, models.predict(model, models.inputs_of(rows, release.features), config.task)
+
+
+def history(config: Config, book: Records, metric: Metric, release_id: str) -> list[float]:
+    """Give a release's scores, oldest first, without the batches on which drift was found.
+
+    Drifted scores are no measure of what is usual: with them the alarm would fall silent by itself.
+    """
+    drifted: dict[str, int] = {}
+    for verdict in book.verdicts(release_id):
+        drifted[verdict.batch] = drifted.get(verdict.batch, 0) + verdict.drifted
+    scored = book.scores(metric.name, release_id)
+    return [row.value for row in scored if drifted.get(row.batch, 0) < config.drift.require]
+
+
+def expected(config: Config, own: list[float], predecessor: list[float]) -> list[float]:
+    """Give the scores that a champion is measured by: its own, filled up with its predecessor's newest while few.
+
+    A model that was deployed because it is better should do no worse than the one it replaced.
+    """
+    lacking = max(0, config.drift.min_history - len(own))
+    return predecessor[len(predecessor) - min(lacking, len(predecessor)) :] + own
+
+
+def write_latest(config: Config, book: Records, champion: Release) -> str:
+    """Write `latestscore.txt`, the champion's newest score, and give its text."""
+    metric = metrics.chosen(config.task, config.scoring.metric)
+    latest = book.latest_score(metric.name, champion.id)
+    text = records.score_text(champion.manifest["score"]["value"] if latest is None else latest)
+    files.write_text(config.models / "latestscore.txt", text)
+    return text.strip()
+
+
+def write_call_list(config: Config, book: Records, champion: Release) -> None:
+    """Rank every current client by the champion, into `calllist.csv`."""
+    rows = dataset.load(config.ingested, book.parts())
+    if not set(champion.features) <= set(rows):
+        return
+    rows = calllist.current_clients(rows, config.columns, config.task)
+    model = models.load(champion.model_file)
+    calllist.write(
+        config.reports / "calllist.csv",
+        calllist.ranked(rows, model, champion.manifest, config.columns, config.task),
+    )
+
+
+def _judge(
+    config: Config, book: Records, metric: Metric, champion: Release, score: Score, past: list[float]
+) -> list[Verdict]:
+    before = (
+        history(config, book, metric, champion.manifest["replaced"]) if champion.manifest["replaced"] else []
+    )
+    settings = drift.Settings(config.drift.min_history, config.drift.alpha)
+    scores = drift.Scores(score.value, expected(config, past, before), before)
+    return drift.judge(config.drift.tests, scores, metric, settings)
+
+
+def _score_file(
+    config: Config, metric: Metric, champion: Release | None, model: str | None, data: str | None
+) -> Result:
+    """Score the named model (or the champion) on the named file (or the test table); nothing is put on record."""
+    fitted, features, called = _model_named(config, champion, model)
+    if data:
+        rows = dataset.to_frame(dataset.read_table(Path(data), config.columns, config.task))
+    else:
+        rows = dataset.read_tables(config.test, config.columns, config.task)
+    rows = rows[rows[config.columns.target.name].notna()]
+    if not len(rows):
+        raise DataError(
+            f"{data or config.test}: no rows with a value in column {config.columns.target.name} to score"
+        )
+    truth = models.truth_of(rows, config.columns.target, config.task)
+    prediction = models.predict(fitted, models.inputs_of(rows, features), config.task)
+    score = metrics.interval(metric, truth, prediction, config.model.seed)
+    return Result(
+        f"{metric.name} {score} of {called}", {"model": called, "metric": metric.name, **_score_facts(score)}
+    )
+
+
+def _model_named(config: Config, champion: Release | None, named: str | None):
+    """Give model, features and name: of the champion, or of a candidate's or release's folder or model file."""
+    if named is None:
+        if champion is None:
+            raise DataError(
+                f"{config.production}: nothing is deployed yet; name a candidate with --model PATH"
+            )
+        return models.load(champion.model_file), champion.features, champion.id
+    folder = Path(named) if Path(named).is_dir() else Path(named).parent
+    if (folder / releases.MANIFEST).exists():
+        release = releases.verified(folder.resolve())
+        return models.load(release.model_file), release.features, release.id
+    if not (folder / releases.MODEL).exists():
+        raise FileError(
+            f"{named}: no {releases.MODEL} there; name a folder in {config.paths.models}/ or a release"
+        )
+    return models.load(folder / releases.MODEL), config.columns.features, folder.name
+
+
+def _score_candidates(config: Config, metric: Metric) -> Result:
+    """Score all candidates on the test table; the best one's score goes to `latestscore.txt`."""
+    scored = []
+    for path in sorted(config.models.glob("*/candidate.json")):
+        scored.append(_score_file(config, metric, None, str(path.parent), None).facts)
+    if not scored:
+        raise DataError(f"nothing is deployed and {config.models} has no candidates: run training.py first")
+    best = max(scored, key=lambda facts: metric.gain(facts["value"], 0.0))
+    files.write_text(config.models / "latestscore.txt", records.score_text(best["value"]))
+    told = ", ".join(f"{facts['model']} {facts['value']:.4g}" for facts in scored)
+    return Result(
+        f"{metric.name} on {best['rows']:,} test rows ({metric.better}): {told}", {"candidates": scored}
+    )
+
+
+def _rank(config: Config, champion: Release | None, clients: str | None, out: str | None) -> Result:
+    """Rank the clients of a file by the champion's prediction, with reasons, into a CSV."""
+    if not (clients and out):
+        raise UsageError("--clients FILE and --out FILE go together")
+    if champion is None:
+        raise DataError(f"{config.production}: nothing is deployed yet; run fullprocess.py first")
+    rows = dataset.to_frame(dataset.read_table(Path(clients), config.columns, config.task, labelled=False))
+    ranked = calllist.ranked(
+        rows, models.load(champion.model_file), champion.manifest, config.columns, config.task
+    )
+    calllist.write(Path(out), ranked)
+    return Result(
+        f"ranked {len(ranked):,} client(s) in {out}",
+        {"clients": len(ranked), "out": out, "release": champion.id},
+    )
+
+
+def _verdict_facts(verdict: Verdict) -> dict:
+    return {name: getattr(verdict, name) for name in ("test", "feature", "statistic", "threshold", "drifted")}
+
+
+def _score_facts(score: Score) -> dict[str, Any]:
+    return {name: None if value != value else value for name, value in vars(score).items()}
+
+
+if __name__ == "__main__":
+    cli.launch(
+        run,
+        __doc__,
+        (
+            "--model",
+            {
+                "metavar": "PATH",
+                "help": "a candidate or release (folder or model file) instead of the champion",
+            },
+        ),
+        ("--data", {"metavar": "FILE", "help": "a labelled table instead of the test table"}),
+        ("--clients", {"metavar": "FILE", "help": "clients to rank by risk"}),
+        ("--out", {"metavar": "FILE", "help": "where the ranked list goes"}),
+    )

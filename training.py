@@ -1,0 +1,190 @@
+"""Training: fit every candidate of the config on the clean table, apart from the rows kept for the proof.
+
+    python training.py [--config FILE] [--json] [-v] [--window N]
+
+A candidate never learns from the test table, nor from the newest rows on which it is to meet the champion.
+
+Reads  paths.ingested/parts/, paths.test
+Writes paths.models/<name>-<window>/trainedmodel.skops and candidate.json
+       paths.test/holdout.csv                if there is no test table and nothing was ever deployed
+"""
+
+import argparse
+import json
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from pipeline import cli, dataset, files, holdout, metrics, models, releases
+from pipeline.cleaning import ROW
+from pipeline.cli import Result, log
+from pipeline.config import Config
+from pipeline.dataset import FILE
+from pipeline.errors import DataError, NotEnoughRows
+from pipeline.records import Records
+from pipeline.releases import Release
+
+CANDIDATE = "candidate.json"
+
+
+@dataclass(frozen=True)
+class Learnable:
+    """The labelled rows, oldest file first, and which of them candidates may learn from."""
+
+    rows: pd.DataFrame
+    may_learn: np.ndarray
+    proof_above: int | None  # the champion had learnt up to this file; None without champion
+    upto: int  # the newest file
+
+
+def run(config: Config, book: Records, window: int | None = None) -> Result:
+    """Train on all history, or on the newest `window` files."""
+    made = train(config, book, releases.current(config.production), [window])
+    told = "; ".join(f"{one['name']} ({one['window']}) on {one['rows']:,} rows" for one in made)
+    return Result(f"trained {told}: in {config.paths.models}/", {"candidates": made})
+
+
+def train(config: Config, book: Records, champion: Release | None, windows: list[int | None]) -> list[dict]:
+    """Fit each configured model on each window (number of newest files; None: all) and save it as candidate.
+
+    Give the facts of each candidate. Raise DataError if there is nothing to learn from.
+    """
+    data = learnable(config, book, champion)
+    metric = metrics.chosen(config.task, config.scoring.metric)
+    made = []
+    files.remove_folder(config.models)
+    for window in windows:
+        rows = data.rows[data.may_learn & _newest(data.rows, window)]
+        inputs = models.inputs_of(rows, config.columns.features)
+        try:
+            truth = truth_to_learn(config, rows)
+        except DataError as problem:
+            if window is None or len(windows) == 1:
+                raise
+            log.info("no training on %s: %s", _told(window), problem)
+            continue
+        for name, options in config.model.candidates.items():
+            start = time.perf_counter()
+            log.info("training %s on %s rows (%s)", name, f"{len(rows):,}", _told(window))
+            model = models.build(
+                name, options, config.columns.features, config.task, config.model.seed, metric.name
+            )
+            models.fit(model, inputs, truth)
+            facts = {
+                "name": name,
+                "window": _told(window),
+                "options": options or {},
+                "rows": len(rows),
+                "learnt_upto": data.upto,
+                "proof_above": data.proof_above,
+                "target": config.columns.target.name,
+                "task": config.task,
+                "features": {name: kind.model_dump() for name, kind in config.columns.features.items()},
+                "typical": typical(inputs),
+                "seconds": round(time.perf_counter() - start, 3),
+            }
+            _save(config, model, facts)
+            made.append(facts)
+    return made
+
+
+def learnable(config: Config, book: Records, champion: Release | None) -> Learnable:
+    """Give the labelled rows and which may be learnt from. Raise DataError if there is none."""
+    rows = labelled(config, dataset.load(config.ingested, book.parts()))
+    if not len(rows):
+        raise DataError(
+            f"{config.ingested}: no rows with a value in column {config.columns.target.name} to learn from; "
+            f"drop labelled files into {', '.join(config.paths.source)} and run ingestion.py"
+        )
+    if champion is None and not dataset.tables_in(config.test):
+        _make_test_table(config, rows)
+    test = set(test_rows(config)[ROW])
+    may_learn = ~rows[ROW].isin(test).to_numpy()
+    if champion is not None:
+        may_learn &= ~holdout.proof(rows, champion.learnt_upto, config.deployment.proof_rows)
+    above = None if champion is None else champion.learnt_upto
+    return Learnable(rows, may_learn, above, book.last_file())
+
+
+def labelled(config: Config, rows: pd.DataFrame) -> pd.DataFrame:
+    """Give the rows whose target is known."""
+    return rows[rows[config.columns.target.name].notna()] if len(rows) else rows
+
+
+def test_rows(config: Config) -> pd.DataFrame:
+    """Give the labelled rows of the test tables; none of them is ever learnt from. Raise DataError for a bad table."""
+    return labelled(config, dataset.read_tables(config.test, config.columns, config.task))
+
+
+def truth_to_learn(config: Config, rows: pd.DataFrame) -> np.ndarray:
+    """Give the target of the rows. Raise DataError if they can't teach anything: too few, or all the same."""
+    target = config.columns.target
+    if len(rows) < config.retraining.min_rows:
+        raise NotEnoughRows(
+            f"{len(rows)} labelled rows to learn from; retraining.min_rows asks for {config.retraining.min_rows}"
+        )
+    truth = models.truth_of(rows, target, config.task)
+    if truth.min() == truth.max():
+        value = rows[target.name].iloc[0]
+        hint = (
+            ""
+            if config.task == "regression"
+            else f"; is {target.positive!r} (target.positive) the right spelling?"
+        )
+        raise DataError(
+            f"column {target.name} is {value} in all {len(rows)} rows to learn from: a model needs different outcomes"
+            + (hint if target.positive is not None else "")
+        )
+    return truth
+
+
+def typical(inputs: pd.DataFrame) -> dict[str, float | str | None]:
+    """Give the usual value of each input: the median of numbers (None if all are missing), the commonest category."""
+    middle: dict[str, float | str | None] = {}
+    for name, column in inputs.items():
+        if column.dtype == object:
+            middle[str(name)] = column.mode().iloc[0]
+        else:
+            middle[str(name)] = None if column.isna().all() else float(column.median())
+    return middle
+
+
+def _newest(rows: pd.DataFrame, window: int | None) -> np.ndarray:
+    if window is None:
+        return np.ones(len(rows), bool)
+    return rows[FILE].isin(rows[FILE].drop_duplicates().nlargest(window)).to_numpy()
+
+
+def _told(window: int | None) -> str:
+    return "all" if window is None else f"recent {window}"
+
+
+def _make_test_table(config: Config, rows: pd.DataFrame) -> None:
+    """Set a share of the first rows aside as test table, because the user has none."""
+    chosen = rows[holdout.test_share(rows, config.scoring.test_share)]
+    log.info("no test table in %s: %s of the rows go to holdout.csv there", config.test, f"{len(chosen):,}")
+    dataset.write_frame(config.test / "holdout.csv", chosen, config.columns.all)
+
+
+def _save(config: Config, model, facts: dict) -> None:
+    folder = config.models / f"{facts['name']}-{facts['window'].replace(' ', '')}"
+    with files.replacing_folder(folder) as draft:
+        models.save(model, draft / releases.MODEL)
+        facts["sha256"] = files.sha256(draft / releases.MODEL)
+        (draft / CANDIDATE).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+
+
+def _window(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"'{text}': a number of files, 1 or more, is expected")
+    return int(text)
+
+
+if __name__ == "__main__":
+    cli.launch(
+        run,
+        __doc__,
+        ("--window", {"metavar": "N", "type": _window, "help": "learn from the newest N files only"}),
+    )
