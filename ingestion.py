@@ -25,6 +25,8 @@ from pipeline.errors import ConfigError, DataError
 from pipeline.readers import BadRow
 from pipeline.records import FileRecord, Records
 
+TOGETHER = 200  # files put on record in one transaction: each costs the disk a flush
+
 
 @dataclass
 class Counts:
@@ -66,6 +68,7 @@ def ingest(config: Config, book: Records, dry_run: bool = False) -> Counts:
     intake = Intake(config, book)
     counts = Counts()
     waiting = set()
+    stored: list[FileRecord] = []  # on disk, not yet on record: a run that is cut off here stores them again
     for position, path in enumerate(changed, 1):
         log.info("%d of %d: %s", position, len(changed), path)
         file, rows, flaws, content = intake.taken(Path(path))
@@ -75,8 +78,13 @@ def ingest(config: Config, book: Records, dry_run: bool = False) -> Counts:
         elif file is not None:
             _count(counts, file)
             if not dry_run:
-                _keep(config, book, file, rows, flaws, content)
+                _store(config, file, rows, flaws, content)
+                stored.append(file)
+        if len(stored) >= TOGETHER:
+            book.add_files(stored)
+            stored = []
     if not dry_run:
+        book.add_files(stored)
         write_texts(config, book)
         agenda.mark_seen(config, {path: at for path, at in found.items() if path not in waiting})
     return counts
@@ -238,12 +246,6 @@ def _count(counts: Counts, file: FileRecord) -> None:
 def _add(counts: Counts, more: Counts) -> None:
     for name, value in more.facts().items():
         setattr(counts, name, getattr(counts, name) + value)
-
-
-def _keep(config: Config, book: Records, file: FileRecord, rows, flaws: list[BadRow], content: bytes) -> None:
-    """Store what a file brought, then put it on record: the moment from which it counts."""
-    _store(config, file, rows, flaws, content)
-    book.add_file(file)
 
 
 def _store(config: Config, file: FileRecord, rows, flaws: list[BadRow], content: bytes) -> None:

@@ -53,9 +53,11 @@ def _project_with(number: int, folder: Path) -> list[str]:
     shutil.copytree(PROJECT / "practicedata", source, dirs_exist_ok=True)
     shutil.copytree(PROJECT / "testdata", folder / "testdata")
     header, row = (PROJECT / "practicedata/clients_2025-01.csv").read_text().splitlines()[:2]
-    for position in range(number - len(list(source.iterdir()))):
-        corporation = f"Corporation {position}"
-        (source / f"extra_{position:06d}.csv").write_text(f"{header}\n{corporation},{row.split(',', 1)[1]}\n")
+    for position in range(
+        number - len(list(source.iterdir()))
+    ):  # every thousandth is new, the others repeat it
+        content = f"{header}\nCorporation {position // 1000},{row.split(',', 1)[1]}\n"
+        (source / f"extra_{position:06d}.csv").write_text(content)
     config = (PROJECT / "config.yaml").read_text().replace("source: practicedata", "source: drop")
     (folder / "config.yaml").write_text(config)
     command = [sys.executable, str(PROJECT / "fullprocess.py"), "--config", str(folder / "config.yaml")]

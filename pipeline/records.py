@@ -196,9 +196,12 @@ class Records:
         return self._all(query.where(runs.c.finished.is_not(None)) if finished else query)
 
     # ------------------------------------------------------------------------------------------------ files
-    def add_file(self, file: FileRecord) -> int:
-        """Record a file and give its number. From here on its rows count."""
-        return self._add(files, run=self.run, at=now(), **vars(file))
+    def add_files(self, found: Iterable[FileRecord]) -> None:
+        """Record files, all at once, numbered in this order. From here on their rows count."""
+        rows = [{"run": self.run, "at": now(), **vars(file)} for file in found]
+        if rows:
+            with self.engine.begin() as connection:
+                connection.execute(files.insert(), rows)
 
     def files(self, *statuses: str) -> Sequence[sa.Row]:
         """Give the files with one of these statuses, oldest first."""
