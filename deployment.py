@@ -180,7 +180,7 @@ def _candidates(config: Config, champion: Release | None) -> list[tuple[Path, di
 
 def _champion_prediction(config: Config, champion: Release | None, rows: pd.DataFrame) -> np.ndarray | None:
     """Give the champion's predictions; None without champion, or if its columns are no longer there."""
-    if champion is None or any(name not in rows for name in champion.features):
+    if champion is None or not set(champion.features) <= set(rows):
         return None
     return models.predict(
         models.load(champion.model_file), models.inputs_of(rows, champion.features), config.task

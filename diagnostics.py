@@ -18,6 +18,7 @@ Writes paths.reports/diagnostics.json
 import json
 import os
 import pwd
+import re
 import shlex
 import subprocess
 import sys
@@ -253,20 +254,25 @@ def _newest(name: str, until: float) -> str | None:
     left = until - time.monotonic()
     if left <= 0:
         return None
-    bounded = ["--retries", "0", "--timeout", str(ANSWER), "--no-input", "--disable-pip-version-check"]
+    bounded = ["--retries", "0", "--timeout", str(ANSWER), "--no-input", "--disable-pip-version-check", "-vv"]
     command = [sys.executable, "-m", "pip", "index", "versions", *bounded, name]
     try:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=left)
     except (subprocess.TimeoutExpired, OSError):
         return None
-    first = done.stdout.partition("\n")[0]  # numpy (2.4.6)
-    told, _, version = first.rstrip(")").rpartition(" (")
-    log.info("%s", first or f"{name}: no answer")
-    return (
-        version
-        if done.returncode == 0 and told.lower().replace("_", "-") == name.lower().replace("_", "-")
-        else None
-    )
+    answer = answered(name, done.stdout)
+    log.info("%s: %s", name, answer or "no answer")
+    return answer
+
+
+def answered(name: str, said: str) -> str | None:
+    """Give the newest version that `pip index versions -vv` found; None if any index it asked could not be reached.
+
+    Pip itself passes over an index that is down, and calls what a folder on the disk happens to hold the newest.
+    """
+    unreached = [line for line in said.splitlines() if "Could not fetch URL" in line and "404" not in line]
+    newest = re.search(rf"^{re.escape(name)} \((\S+)\)$", said, re.MULTILINE | re.IGNORECASE)
+    return newest[1] if newest and not unreached else None
 
 
 def _compared(package: dict[str, Any], newest: dict[str, str | None]) -> dict[str, Any]:

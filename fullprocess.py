@@ -128,6 +128,10 @@ def retrain(config: Config, book: "Records", champion: Release | None, force: bo
         decision = decisions.Decision(
             now.rows > 0, ["nothing is deployed yet"] if now.rows else ["no labelled rows yet"]
         )
+    elif list(champion.features) != list(config.columns.features):
+        decision = decisions.Decision(
+            True, ["config.yaml names other features than the deployed model takes"]
+        )
     else:
         decision = decisions.retrain(settings.policy, now, settings.growth, settings.cooldown)
     book.add_decision("retrain", decision.yes, decision.reasons, **vars(now))
@@ -244,7 +248,7 @@ def foretold(config: Config, changed: list[str], due: bool, force: bool) -> Resu
     import ingestion
     from pipeline import records
 
-    with records.opened(config.database) as book:
+    with records.opened(config.database, reading=True) as book:
         counts = ingestion.ingest(config, book, dry_run=True)
     why = ["asked to by --force"] if force else []
     why += [f"{len(changed)} new or changed file(s)"] if changed else []
@@ -257,7 +261,7 @@ def told(config: Config, history: bool) -> Result:
     """Give the state of things, or the story of all runs, for people."""
     from pipeline import records, views
 
-    with records.opened(config.database) as book:
+    with records.opened(config.database, reading=True) as book:
         facts, text = views.history(book) if history else views.status(config, book)
     return Result(text, facts)
 

@@ -14,9 +14,12 @@ Writes paths.ingested/finaldata.csv        every distinct row, to read
 """
 
 import hashlib
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import pyarrow as pa
 
 from pipeline import agenda, cleaning, cli, dataset, files, readers, rejected, watch
 from pipeline.cli import Result, log
@@ -65,21 +68,21 @@ def ingest(config: Config, book: Records, dry_run: bool = False) -> Counts:
     changed = agenda.changed(config, found)
     if changed and not dry_run:
         agenda.begin(config)
-    intake = Intake(config, book)
-    counts = Counts()
+    intake, counts = Intake(config, book), Counts()
     waiting = set()
     stored: list[FileRecord] = []  # on disk, not yet on record: a run that is cut off here stores them again
     for position, path in enumerate(changed, 1):
         log.info("%d of %d: %s", position, len(changed), path)
-        file, rows, flaws, content = intake.taken(Path(path))
-        if watch.stamp(path) != found[path]:
-            log.info("%s: still being written, waits for the next run", path)
+        content = _settled_content(path, found[path])
+        if content is None:
             waiting.add(path)
-        elif file is not None:
-            _count(counts, file)
+            continue
+        taken = intake.taken(location(config, path), os.path.basename(path), content)
+        if taken is not None:
+            _count(counts, taken.file)
             if not dry_run:
-                _store(config, file, rows, flaws, content)
-                stored.append(file)
+                _store(config, taken)
+                stored.append(taken.file)
         if len(stored) >= TOGETHER:
             book.add_files(stored)
             stored = []
@@ -90,6 +93,38 @@ def ingest(config: Config, book: Records, dry_run: bool = False) -> Counts:
     return counts
 
 
+def location(config: Config, path: str) -> str:
+    """Give the folder of a source file as the config spells it."""
+    spelt = dict(zip(map(str, config.sources), config.paths.source, strict=True))
+    return spelt.get(os.path.dirname(path), os.path.dirname(path))
+
+
+def _settled_content(path: str, stamp: str) -> bytes | None:
+    """Give the bytes of a file that still has this stamp; None if it has to wait for the next run.
+
+    A file that can't be read must not keep the others from being ingested.
+    """
+    try:
+        content = Path(path).read_bytes()
+    except OSError as problem:
+        log.warning("%s: %s; left for the next run", path, problem.strerror)
+        return None
+    if watch.stamp(path) != stamp:
+        log.info("%s: still being written, left for the next run", path)
+        return None
+    return content
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What becomes of one file: its record, its new rows (None: it brought none) and its bad rows."""
+
+    file: FileRecord
+    content: bytes
+    rows: pa.Table | None = None
+    flaws: list[BadRow] = field(default_factory=list)
+
+
 class Intake:
     """What is known while files are taken in one after the other: contents and rows seen so far."""
 
@@ -97,50 +132,38 @@ class Intake:
         self.config = config
         known = [] if rebuilding else book.files("ingested", "repeated", "set aside")
         self.names = {(file.location, file.name, file.sha256) for file in known if self._settled(file)}
-        self.contents = {file.sha256: file for file in known if self._settled(file)}
+        self.contents: dict[str, Any] = {file.sha256: file for file in known if self._settled(file)}
         self.parts = [] if rebuilding else [part for _, part in book.parts()]
         self.rows: set[bytes] | None = None
-        self.folders = dict(zip(map(str, config.sources), config.paths.source, strict=True))
 
     def _settled(self, file) -> bool:
         return file.status != "set aside" or file.contract == self.config.contract
 
-    def taken(self, path: Path):
-        """Give what becomes of a file: its record (None if it's on record already), rows, flaws and content."""
-        content = path.read_bytes()
+    def taken(self, location: str, name: str, content: bytes) -> Taken | None:
+        """Give what becomes of a file; None if the same content under the same name is on record already."""
         sha256 = hashlib.sha256(content).hexdigest()
-        location = self.folders.get(str(path.parent), str(path.parent))
-        named: dict[str, Any] = {
-            "location": location,
-            "name": path.name,
-            "sha256": sha256,
-            "contract": self.config.contract,
-        }
-        if (location, path.name, sha256) in self.names:
-            return None, None, [], content
-        self.names.add((location, path.name, sha256))
-        if sha256 in self.contents:
-            same = self.contents[sha256]
-            if same.status == "set aside":
-                return None, None, [], content
-            repeated = f"the same content as {same.name}"
-            count = same.rows + same.duplicates
-            return (
-                FileRecord(**named, status="repeated", reason=repeated, duplicates=count),
-                None,
-                [],
-                content,
-            )
-        try:
-            file, rows, flaws = self._read(path, content, named)
-        except DataError as problem:
-            file, rows, flaws = FileRecord(**named, status="set aside", reason=str(problem)), None, []
-        self.contents[sha256] = file
-        return file, rows, flaws, content
+        named = {"location": location, "name": name, "sha256": sha256, "contract": self.config.contract}
+        if (location, name, sha256) in self.names:
+            return None
+        self.names.add((location, name, sha256))
+        same = self.contents.get(sha256)
+        if same is None:
+            try:
+                taken = self._read(content, named)
+            except DataError as problem:
+                taken = Taken(_record(named, "set aside", reason=str(problem)), content)
+            self.contents[sha256] = taken.file
+            return taken
+        if same.status == "set aside":
+            return None
+        reason = f"the same content as {same.name}"
+        return Taken(
+            _record(named, "repeated", reason=reason, duplicates=same.rows + same.duplicates), content
+        )
 
-    def _read(self, path: Path, content: bytes, named: dict[str, Any]):
-        """Give record, new rows and bad rows of a file. Raise DataError if it has to be set aside whole."""
-        raw = readers.read(path, content)
+    def _read(self, content: bytes, named: dict[str, str]) -> Taken:
+        """Read and clean a file. Raise DataError if it has to be set aside whole."""
+        raw = readers.read(Path(named["name"]), content)
         cleaned = cleaning.clean(raw.cells, self.config.columns, self.config.task)
         lines = raw.lines() if cleaned.flaws else []
         flaws = [BadRow(lines[flaw.position], flaw.column, flaw.value, flaw.reason) for flaw in cleaned.flaws]
@@ -152,17 +175,19 @@ class Intake:
         if self.rows is None:
             self.rows = dataset.row_hashes(self.config.ingested, self.parts)
         rows = cleaning.distinct(cleaned.rows, self.rows)
-        file = FileRecord(
-            **named,
-            status="ingested",
-            rows=len(rows),
-            labelled=len(rows) - rows[self.config.columns.target.name].null_count,
-            duplicates=len(cleaned.rows) - len(rows),
-            formatting_changes=cleaned.formatting_changes,
-            rejected_rows=len(flaws),
-            output=dataset.part_name(named["sha256"], named["contract"]) if len(rows) else "",
-        )
-        return file, rows, flaws
+        counts = {
+            "rows": len(rows),
+            "labelled": len(rows) - rows[self.config.columns.target.name].null_count,
+            "duplicates": len(cleaned.rows) - len(rows),
+            "formatting_changes": cleaned.formatting_changes,
+            "rejected_rows": len(flaws),
+        }
+        output = dataset.part_name(named["sha256"], named["contract"]) if len(rows) else ""
+        return Taken(_record(named, "ingested", output=output, **counts), content, rows, flaws)
+
+
+def _record(named: dict[str, str], status: str, **facts: Any) -> FileRecord:
+    return FileRecord(**{**named, "status": status, **facts})
 
 
 def ingest_again(config: Config, book: Records, dry_run: bool = False) -> Counts:
@@ -171,31 +196,27 @@ def ingest_again(config: Config, book: Records, dry_run: bool = False) -> Counts
     Raise DataError if a file is no longer in the source folders: its rows would be lost.
     """
     found, _ = agenda.look(config)
-    by_content = {files.sha256(Path(path)): path for path in found}
+    contents = {files.sha256(Path(path)): path for path in found}
     recorded = book.files("ingested", "repeated", "set aside")
-    gone = sorted({file.name for file in recorded if file.status == "ingested"} - {
-        file.name for file in recorded if file.sha256 in by_content
-    })  # fmt: skip
+    gone = sorted(
+        {file.name for file in recorded if file.status == "ingested" and file.sha256 not in contents}
+    )
     if gone:
         some = ", ".join(gone[:5]) + (", ..." if len(gone) > 5 else "")
-        raise DataError(
-            f"{some}: ingested once, but no longer in {', '.join(config.paths.source)}; put back to rebuild"
-        )
-    intake, counts, rebuilt = Intake(config, book, rebuilding=True), Counts(), {}
-    for old in recorded:
-        if old.sha256 not in by_content:
-            continue
-        file, rows, flaws, content = intake.taken(Path(by_content[old.sha256]))
-        if file is None:
-            file = FileRecord(
-                old.location, old.name, old.sha256, "repeated", config.contract, reason=old.reason
-            )
-        rebuilt[old.id] = FileRecord(**{**vars(file), "location": old.location, "name": old.name})
-        _count(counts, rebuilt[old.id])
-        if not dry_run:
-            _store(config, rebuilt[old.id], rows, flaws, content)
+        folders = ", ".join(config.paths.source)
+        raise DataError(f"{some}: ingested once, but no longer in {folders}; put back to rebuild")
     if not dry_run:
         agenda.begin(config)
+    intake, counts, rebuilt = Intake(config, book, rebuilding=True), Counts(), {}
+    for old in recorded:
+        path = contents.get(old.sha256)
+        taken = path and intake.taken(old.location, old.name, Path(path).read_bytes())
+        if taken:
+            rebuilt[old.id] = taken.file
+            _count(counts, taken.file)
+            if not dry_run:
+                _store(config, taken)
+    if not dry_run:
         book.replace_files(rebuilt)
         dataset.remove_strays(config.ingested, {part for _, part in book.parts()})
         (config.ingested / dataset.TABLE).unlink(missing_ok=True)
@@ -248,15 +269,18 @@ def _add(counts: Counts, more: Counts) -> None:
         setattr(counts, name, getattr(counts, name) + value)
 
 
-def _store(config: Config, file: FileRecord, rows, flaws: list[BadRow], content: bytes) -> None:
+def _store(config: Config, taken: Taken) -> None:
+    """Write what a file brought, and what of it was set aside. It counts once it's on record."""
+    file = taken.file
     if file.output:
-        dataset.write_part(config.ingested, file.output, rows)
+        dataset.write_part(config.ingested, file.output, taken.rows)
     if file.status == "set aside":
         log.warning("%s/%s: set aside: %s", file.location, file.name, file.reason)
-        rejected.put(config.ingested, file.name, file.sha256, content, [BadRow(0, "", "", file.reason or "")])
-    elif flaws:
-        bad = rejected.only_lines(content, {flaw.line for flaw in flaws})
-        rejected.put(config.ingested, file.name, file.sha256, bad, flaws)
+        why = [BadRow(0, "", "", file.reason or "")]
+        rejected.put(config.ingested, file.name, file.sha256, taken.content, why)
+    elif taken.flaws:
+        bad = rejected.only_lines(taken.content, {flaw.line for flaw in taken.flaws})
+        rejected.put(config.ingested, file.name, file.sha256, bad, taken.flaws)
 
 
 if __name__ == "__main__":

@@ -52,6 +52,9 @@ def run(
 def score_champion(config: Config, book: Records, champion: Release) -> Result:
     """Score the champion on each batch that came since it was last scored, and judge drift."""
     metric = metrics.chosen(config.task, config.scoring.metric)
+    if not fits(config, champion):
+        line = f"{champion.id} is not scored: it needs columns that config.yaml no longer has"
+        return Result(line, {"release": champion.id, "metric": metric.name, "scores": [], "drift": []})
     model = models.load(champion.model_file)
     told, found = [], []
     for batch, rows in unscored_batches(config, book, champion):
@@ -68,6 +71,11 @@ def score_champion(config: Config, book: Records, champion: Release) -> Result:
     line = f"scored {champion.id} on {len(told)} new batch(es)"
     line += f": latest {metric.name} {told[-1]['value']:.4g}" if told else f"; latest {metric.name} {latest}"
     return Result(line, {"release": champion.id, "metric": metric.name, "scores": told, "drift": found})
+
+
+def fits(config: Config, release: Release) -> bool:
+    """Say whether the table still has every column that the release's model takes."""
+    return set(release.features) <= set(config.columns.features)
 
 
 def unscored_batches(config: Config, book: Records, champion: Release) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -92,12 +100,7 @@ def unscored_batches(config: Config, book: Records, champion: Release) -> Iterat
 
 
 def predicted(config: Config, release: Release, model, rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """Give truth and prediction for labelled rows. Raise DataError if the model needs a column that is gone."""
-    gone = [name for name in release.features if name not in rows]
-    if gone:
-        raise DataError(
-            f"release {release.id} needs column(s) {', '.join(gone)}, which config.yaml no longer has"
-        )
+    """Give truth and prediction for labelled rows."""
     truth = models.truth_of(rows, config.columns.target, config.task)
     return truth, models.predict(model, models.inputs_of(rows, release.features), config.task)
 
@@ -134,9 +137,9 @@ def write_latest(config: Config, book: Records, champion: Release) -> str:
 
 def write_call_list(config: Config, book: Records, champion: Release) -> None:
     """Rank every current client by the champion, into `calllist.csv`."""
-    rows = dataset.load(config.ingested, book.parts())
-    if not set(champion.features) <= set(rows):
+    if not fits(config, champion):
         return
+    rows = dataset.load(config.ingested, book.parts())
     rows = calllist.current_clients(rows, config.columns, config.task)
     model = models.load(champion.model_file)
     calllist.write(

@@ -60,7 +60,7 @@ def main(
         chosen = load_config(Path(config))
         reading = any(options.get(name) for name in readers)
         with _quietly() if reading else files.lock(lock_file(chosen)):
-            result = _called(step, chosen, options, records)
+            result = _called(step, chosen, options, records, reading)
     except PipelineError as problem:
         print(problem, file=sys.stderr)
         return problem.exit_code
@@ -96,13 +96,13 @@ def _known_names(task: str) -> dict[str, Collection[str]]:
 
 
 def _called(
-    step: Callable[..., Result], config: configs.Config, options: dict[str, Any], records: bool
+    step: Callable[..., Result], config: configs.Config, options: dict[str, Any], records: bool, reading: bool
 ) -> Result:
     if not records:
         return step(config, **options)
     from pipeline import records as history
 
-    with history.opened(config.database) as book:
+    with history.opened(config.database, reading) as book:
         return step(config, book, **options)
 
 

@@ -41,7 +41,7 @@ def remove_strays(ingested: Path, parts: set[str]) -> None:
             path.unlink()
 
 
-def write_part(ingested: Path, name: str, rows: pa.Table) -> None:
+def write_part(ingested: Path, name: str, rows: pa.Table | None) -> None:
     """Write the new rows of one file."""
     with files.replacing(ingested / name) as draft:
         pq.write_table(rows, draft, compression="zstd")

@@ -354,25 +354,28 @@ class Records:
 
 
 @contextmanager
-def opened(url: str) -> Iterator[Records]:
-    """Open the records, making or upgrading the schema first.
+def opened(url: str, reading: bool = False) -> Iterator[Records]:
+    """Open the records, making or upgrading the schema first. With `reading`, records that aren't there stay so.
 
     Raise FileError if the database can't be opened, is damaged, or was written by a newer version of this project.
     """
-    engine = sa.create_engine(url, poolclass=sa.NullPool)
+    if reading and url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///")).exists():
+        engine = sa.create_engine("sqlite://", poolclass=sa.StaticPool)  # as good as empty records, in memory
+    else:
+        engine = sa.create_engine(url, poolclass=sa.NullPool)
     if engine.dialect.name == "sqlite":
         sa.event.listen(engine, "connect", _sqlite_settings)
     try:
-        _upgrade(engine, url)
+        _upgrade(engine)
         yield Records(engine)
     except (sa.exc.OperationalError, sa.exc.DatabaseError) as problem:
-        raise FileError(f"{_shown(url)}: database error: {problem.orig}") from None
+        raise FileError(f"{_shown(engine.url)}: database error: {problem.orig}") from None
     finally:
         engine.dispose()
 
 
-def _shown(url: str) -> str:
-    return sa.make_url(url).render_as_string(hide_password=True).removeprefix("sqlite:///")
+def _shown(url: sa.URL) -> str:
+    return url.render_as_string(hide_password=True).removeprefix("sqlite:///")
 
 
 def _sqlite_settings(connection: Any, _: Any) -> None:
@@ -382,10 +385,10 @@ def _sqlite_settings(connection: Any, _: Any) -> None:
     connection.execute("PRAGMA busy_timeout = 30000")
 
 
-def _upgrade(engine: sa.Engine, url: str) -> None:
+def _upgrade(engine: sa.Engine) -> None:
     """Bring the schema to SCHEMA_VERSION; at once if it's there already."""
-    if url.startswith("sqlite:///"):
-        Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+    if engine.dialect.name == "sqlite" and engine.url.database:
+        Path(engine.url.database).parent.mkdir(parents=True, exist_ok=True)
     found = None
     if sa.inspect(engine).has_table("alembic_version"):
         with engine.connect() as connection:
@@ -394,7 +397,7 @@ def _upgrade(engine: sa.Engine, url: str) -> None:
         return
     if found is not None and found > SCHEMA_VERSION:
         raise FileError(
-            f"{_shown(url)}: written by a newer version (schema {found}); this one knows {SCHEMA_VERSION}"
+            f"{_shown(engine.url)}: written by a newer version (schema {found}); this one knows {SCHEMA_VERSION}"
         )
     from alembic import command
     from alembic.config import Config
