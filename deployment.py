@@ -20,13 +20,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline import cli, dataset, decisions, files, holdout, metrics, models, records, releases
+from pipeline import agenda, cli, dataset, decisions, files, holdout, metrics, models, records, releases
 from pipeline.cleaning import ROW
 from pipeline.cli import Result, log
 from pipeline.config import Config
 from pipeline.dataset import FILE
 from pipeline.decisions import Proof
-from pipeline.errors import CheckFailed, DataError
+from pipeline.errors import CheckFailed, DataError, FileError
 from pipeline.metrics import Metric
 from pipeline.records import Records
 from pipeline.releases import Release
@@ -74,6 +74,7 @@ def run(
     if rollback is not None:
         return _roll_back(config, book, rollback)
     champion = releases.current(config.production)
+    agenda.begin(config)
     outcome = deploy(config, book, champion, ["asked for by hand"])
     if outcome.release is None:
         raise CheckFailed("not deployed: " + "; ".join(outcome.reasons))
@@ -95,6 +96,10 @@ def deploy(config: Config, book: Records, champion: Release | None, why: list[st
         _contend(config, metric, folder, facts, rows, truth, against) for folder, facts in candidates
     ]
     best = max(contenders, key=lambda one: _merit(metric, one))
+    if champion is None and math.isnan(best.score):
+        raise DataError(
+            f"{config.test}: {metric.name} is not defined on these rows: do they all have one outcome?"
+        )
     reasons = [*why, _why(metric, best, truth)]
     proven = best.proof is None or best.proof.proven
     release = _release(config, book, metric, champion, best, rows, truth, reasons) if proven else None
@@ -102,7 +107,7 @@ def deploy(config: Config, book: Records, champion: Release | None, why: list[st
         {
             "name": one.facts["name"],
             "window": one.facts["window"],
-            "score": one.score,
+            "score": None if math.isnan(one.score) else one.score,
             "deployed": proven and one is best,
         }
         for one in contenders
@@ -144,6 +149,21 @@ def make_live(config: Config, book: Records, release: Release) -> None:
     put_on_record(book, release)
     for name in releases.prune(config.production, release, config.deployment.keep):
         log.info("pruned release %s", name)
+
+
+def check_production(config: Config, book: Records, live: Release | None) -> None:
+    """Raise CheckFailed if nothing is live although the records say that something was, FileError if it's reversed."""
+    known = book.releases()
+    if live is None and known:
+        raise CheckFailed(
+            f"{config.production / releases.CURRENT}: gone, and {known[-1].id} was live; put it back, or go back with "
+            f"`deployment.py --rollback {known[-1].id}`, or start anew with training.py and deployment.py"
+        )
+    if live is not None and not known and not book.has_files():
+        raise FileError(
+            f"{book.engine.url.database}: empty, and {live.id} is live: put the database back, or start anew by moving "
+            f"{config.production} and {config.ingested} away"
+        )
 
 
 def put_on_record(book: Records, release: Release) -> None:
@@ -297,14 +317,14 @@ def _roll_back(config: Config, book: Records, release_id: str) -> Result:
     """Make an earlier release live: the named one, or the one that the live one replaced."""
     link = config.production / releases.CURRENT
     live = Path(link.readlink()).name if link.is_symlink() else None
-    if not release_id:
-        replaced = releases.current(config.production)
-        release_id = (replaced.manifest["replaced"] if replaced else None) or ""
+    if not release_id:  # asked of the records, because the live release may be what is broken
+        release_id = next((row.replaced or "" for row in book.releases() if row.id == live), "")
         if not release_id:
             raise DataError(
                 f"{config.production}: no release to go back to; name one with --rollback RELEASE"
             )
     release = releases.named(config.production, release_id)
+    agenda.begin(config)  # the next run writes the texts, the call list and the report of what is live now
     releases.go_live(config.production, release)
     put_on_record(book, release)
     book.add_decision(

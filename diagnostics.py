@@ -154,7 +154,7 @@ def check_as_cron(config: Config) -> Result:
     The inner process takes the lock itself; this one holds none.
     """
     start = time.perf_counter()
-    done = _run_bare([sys.executable, os.path.abspath(__file__), "--config", config.file, "--json"])
+    done = run_bare([sys.executable, os.path.abspath(__file__), "--config", config.file, "--json"])
     seconds = round(time.perf_counter() - start, 1)
     lost = sorted(name for name in MATTER if os.environ.get(name))
     hints = (
@@ -177,7 +177,7 @@ def check_as_cron(config: Config) -> Result:
     return Result(f"as cron: {told}", facts)
 
 
-def _run_bare(command: list[str]) -> subprocess.CompletedProcess[str]:
+def run_bare(command: list[str]) -> subprocess.CompletedProcess[str]:
     """Run a command as cron would: through /bin/sh, in the home folder, with four variables and no terminal."""
     user = pwd.getpwuid(os.getuid())
     home = user.pw_dir if os.path.isdir(user.pw_dir) else "/"

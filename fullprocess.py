@@ -43,7 +43,7 @@ def run(
     found, folders = agenda.look(config)
     changed = agenda.changed(config, found)
     champion = releases.current(config.production)
-    due = bool(changed) or force or agenda.unfinished(config)
+    due = bool(changed) or force or champion is None or agenda.unfinished(config)
     if dry_run:
         return foretold(config, changed, due, force)
     if due:
@@ -51,7 +51,7 @@ def run(
         result = work(config, force)
         agenda.finish(config)
     else:
-        result = nothing(champion)
+        result = nothing(config, champion)
     agenda.rest(config, found, folders)
     return result
 
@@ -86,9 +86,10 @@ def loop(config: Config, book: "Records", force: bool, seconds: dict[str, float]
     import scoring
 
     champion = releases.current(config.production)
-    scored: dict[str, Any] = {"scores": [], "drift": []}
+    deployment.check_production(config, book, champion)
     if champion is not None:
         deployment.put_on_record(book, champion)  # the last run may have been cut off between link and record
+    scored: dict[str, Any] = {"scores": [], "drift": []}
     with timed(seconds, "ingestion"):
         counts = ingestion.ingest(config, book)
     if champion is not None:
@@ -218,21 +219,21 @@ def shown(book: "Records", live: Release | None) -> dict[str, Any] | None:
 def line(facts: dict[str, Any], counts: "ingestion.Counts") -> str:
     """Give the run in one line; none if it found nothing to do and nobody watches."""
     if facts["outcome"] == "nothing":
-        return nothing(None).line
+        return watch.NOTHING if sys.stdout.isatty() else ""
     told = f"{facts['outcome']}: ingested {counts}"
     if facts["champion"]:
         told += f"; live: {facts['champion']['release']}, score {facts['champion']['score']:.4g}"
     return f"{told}; {'; '.join(facts['reasons'])}"
 
 
-def nothing(champion: Release | None) -> Result:
+def nothing(config: Config, champion: Release | None) -> Result:
     """Give the result of a run without work."""
     facts = {
         "run": None,
         "outcome": "nothing",
         "reasons": ["no new files, and no run to finish"],
         "ingested": {"files": 0, "rows": 0, "duplicates": 0, "rejected_files": 0, "rejected_rows": 0},
-        "champion": champion and {"release": champion.id, "score": champion.manifest["score"]["value"]},
+        "champion": champion and {"release": champion.id, "score": agenda.latest_score(config)},
         "challengers": [],
         "fits": 0,
         "drift": [],

@@ -65,7 +65,7 @@ def ingest(config: Config, book: Records, dry_run: bool = False) -> Counts:
     """Take in every file whose content is not on record."""
     _check_contract(config, book)
     found, _ = agenda.look(config)
-    changed = agenda.changed(config, found)
+    changed = agenda.changed(config, found) if book.has_files() else list(found)
     if changed and not dry_run:
         agenda.begin(config)
     intake, counts = Intake(config, book), Counts()
@@ -77,7 +77,7 @@ def ingest(config: Config, book: Records, dry_run: bool = False) -> Counts:
         if content is None:
             waiting.add(path)
             continue
-        taken = intake.taken(location(config, path), os.path.basename(path), content)
+        taken = intake.taken(location(config, path), files.printable(os.path.basename(path)), content)
         if taken is not None:
             _count(counts, taken.file)
             if not dry_run:
@@ -96,7 +96,7 @@ def ingest(config: Config, book: Records, dry_run: bool = False) -> Counts:
 def location(config: Config, path: str) -> str:
     """Give the folder of a source file as the config spells it."""
     spelt = dict(zip(map(str, config.sources), config.paths.source, strict=True))
-    return spelt.get(os.path.dirname(path), os.path.dirname(path))
+    return files.printable(spelt.get(os.path.dirname(path), os.path.dirname(path)))
 
 
 def _settled_content(path: str, stamp: str) -> bytes | None:
@@ -219,7 +219,6 @@ def ingest_again(config: Config, book: Records, dry_run: bool = False) -> Counts
     if not dry_run:
         book.replace_files(rebuilt)
         dataset.remove_strays(config.ingested, {part for _, part in book.parts()})
-        (config.ingested / dataset.TABLE).unlink(missing_ok=True)
         write_texts(config, book)
         _add(counts, ingest(config, book))
     return counts
@@ -229,12 +228,12 @@ def write_texts(config: Config, book: Records) -> None:
     """Bring the two files that people read up to the records, whatever state they are in."""
     parts = book.parts()
     table, state = config.ingested / dataset.TABLE, config.ingested / dataset.TABLE_STATE
-    done = dataset.table_upto(table, state)
+    done = dataset.table_upto(table, state, parts)
     new = [(number, part) for number, part in parts if number > done]
-    if new or not table.exists():
+    if new or not done or not table.exists():
         tables = (dataset.read_part(config.ingested, part) for _, part in new)
         dataset.append_csv(table, config.columns.all, tables, table if done else None)
-        dataset.write_table_state(table, state, parts[-1][0] if parts else 0)
+        dataset.write_table_state(table, state, parts)
     text, listing = book.ingested_text(), config.ingested / "ingestedfiles.txt"
     if not listing.exists() or listing.read_text(encoding="utf-8") != text:
         files.write_text(listing, text)
@@ -287,7 +286,14 @@ if __name__ == "__main__":
     cli.launch(
         run,
         __doc__,
-        ("--dry-run", {"action": "store_true", "help": "say file by file what would happen; change nothing"}),
+        (
+            "--dry-run",
+            {
+                "action": "store_true",
+                "help": "say file by file what would happen; change nothing",
+                "reads": True,
+            },
+        ),
         (
             "--rebuild",
             {"action": "store_true", "help": "read all files on record again, under the present config"},

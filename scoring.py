@@ -69,7 +69,7 @@ def score_champion(config: Config, book: Records, champion: Release) -> Result:
         found += [{"batch": batch, **_verdict_facts(verdict)} for verdict in verdicts]
     latest = write_latest(config, book, champion)
     line = f"scored {champion.id} on {len(told)} new batch(es)"
-    line += f": latest {metric.name} {told[-1]['value']:.4g}" if told else f"; latest {metric.name} {latest}"
+    line += f"; its latest {metric.name} is {latest}"
     return Result(line, {"release": champion.id, "metric": metric.name, "scores": told, "drift": found})
 
 

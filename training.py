@@ -54,7 +54,8 @@ def train(config: Config, book: Records, champion: Release | None, windows: list
     data = learnable(config, book, champion)
     metric = metrics.chosen(config.task, config.scoring.metric)
     made = []
-    files.remove_folder(config.models)
+    for path in config.models.glob(f"*/{CANDIDATE}"):
+        files.remove_folder(path.parent)
     for window in windows:
         rows = data.rows[data.may_learn & _newest(data.rows, window)]
         inputs = models.inputs_of(rows, config.columns.features)

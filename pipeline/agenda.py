@@ -45,6 +45,9 @@ def _seen_version(config: Config) -> str:
 
 def unfinished(config: Config) -> bool:
     """Say whether a run is to be finished: one was cut off, rows wait to be judged, or the config changed since."""
+    database = config.database.removeprefix("sqlite:///")
+    if database != config.database and not Path(database).exists():
+        return True
     try:
         return _state_file(config).read_text(encoding="utf-8") != _done(config)
     except OSError:
@@ -60,6 +63,14 @@ def begin(config: Config) -> None:
 def finish(config: Config) -> None:
     """Note that nothing is left to do under this config."""
     files.write_text(_state_file(config), _done(config))
+
+
+def latest_score(config: Config) -> float | None:
+    """Give the champion's newest score as the last run wrote it; None if it's not there."""
+    try:
+        return float((config.models / "latestscore.txt").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
 
 
 def _state_file(config: Config) -> Path:
@@ -78,5 +89,7 @@ def rest(config: Config, found: Stamps, folders: Stamps) -> None:
     tables = [
         config.ingested / name for name in ("finaldata.csv", "ingestedfiles.txt", "seen.txt", "state.txt")
     ]
-    others = [config.file, *releases.watched(config.production), *tables, *database]
-    files.write_text(Path(watch.watch_file(config.file)), watch.watch_text(found, folders, others))
+    others = [*releases.watched(config.production), *tables, *database]
+    files.write_text(
+        Path(watch.watch_file(config.file)), watch.watch_text(config.file, found, folders, others)
+    )

@@ -32,7 +32,8 @@ def ranked(
     inputs = models.inputs_of(rows, features)
     prediction = models.predict(model, inputs, task)
     called = "probability" if task == "classification" else "prediction"
-    table = pd.DataFrame({"rank": 0, columns.id: rows[columns.id].to_numpy(), called: prediction})
+    identity = columns.id if columns.id not in ("rank", called, "as_of", "reasons") else f"{columns.id} (id)"
+    table = pd.DataFrame({"rank": 0, identity: rows[columns.id].to_numpy(), called: prediction})
     if columns.time:
         table["as_of"] = rows[columns.time].dt.strftime("%Y-%m-%d").to_numpy()
     table["reasons"] = reasons(inputs, prediction, model, manifest["typical"], task)

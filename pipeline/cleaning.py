@@ -42,13 +42,13 @@ class Cleaned:
     formatting_changes: int
 
 
-def clean(cells: pa.Table, columns: Columns, task: str) -> Cleaned:
+def clean(cells: pa.Table, columns: Columns, task: str, labelled: bool = True) -> Cleaned:
     """Type and check a table of text.
 
     Raise MissingColumns if a column of the config is missing. A row with any flaw is left out; the first flaw found
-    in it is told.
+    in it is told. With `labelled` false the target column may be missing.
     """
-    cells = _renamed(cells, columns)
+    cells = _renamed(cells, columns, labelled)
     flaws: dict[int, Flaw] = {}
     typed, changes = {}, 0
     for name, kind in kinds(columns, task).items():
@@ -128,10 +128,13 @@ def _fixed_width(column: pa.Array) -> np.ndarray:
     return np.hstack([present, values])
 
 
-def _renamed(cells: pa.Table, columns: Columns) -> pa.Table:
+def _renamed(cells: pa.Table, columns: Columns, labelled: bool) -> pa.Table:
     """Give the table with its columns named as in the config."""
     trimmed = [name.strip() for name in cells.column_names]
     names = [columns.rename.get(name, name) for name in trimmed]
+    if not labelled and columns.target.name not in names:
+        cells = cells.append_column(columns.target.name, pa.array([""] * len(cells), pa.string()))
+        names.append(columns.target.name)
     missing = [name for name in columns.all if name not in names]
     if missing:
         has = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
@@ -172,6 +175,7 @@ def to_dates(cells: pa.Array) -> tuple[pa.Array, Flaws]:
         values = cells.cast(kind)
     except pa.ArrowInvalid:
         values = _each(cells, _timestamp, kind)
+    values = pc.if_else(pc.less(values, pa.scalar(datetime.min, kind)), pa.scalar(None, kind), values)
     return values, _lost(cells, values, "not a date like 2025-12-31 or 2025-12-31T23:59:59")
 
 

@@ -138,6 +138,10 @@ def _start_logging(verbose: bool) -> None:
     log.handlers[:] = [handler]
     log.setLevel(level)
     log.propagate = False
+    logging.captureWarnings(True)  # what libraries warn of is for -v: cron mails whatever stands on stderr
+    warnings = logging.getLogger("py.warnings")
+    warnings.handlers[:] = [handler] if verbose else [logging.NullHandler()]
+    warnings.propagate = False
 
 
 @contextmanager

@@ -13,10 +13,12 @@ from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
+    PrivateAttr,
     ValidationError,
     field_validator,
     model_validator,
@@ -25,8 +27,19 @@ from pydantic import (
 from pipeline.errors import ConfigError
 
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+DATABASES = ("sqlite", "postgresql", "mysql", "mariadb", "oracle", "mssql")  # what SQLAlchemy knows by itself
+RESERVED = ("_row", "_file")  # columns that the ingested table has for itself
+DEEPEST = 50  # sections in sections; the usual config has four
 LONGEST_CONFIG = 1_000_000  # bytes; the usual one has 2,000
 
+
+def _not_ours(name: str) -> str:
+    if name in RESERVED:
+        raise ValueError(f"{name} is a name the ingested table needs for itself; rename the column")
+    return name
+
+
+Name = Annotated[str, Field(min_length=1), AfterValidator(_not_ours)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
 
@@ -34,7 +47,7 @@ Count = Annotated[int, Field(ge=0)]
 class Section(BaseModel):
     """A part of the config: unknown keys and wrong types are refused, nothing is converted silently."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 def _as_list(value: Any) -> Any:
@@ -77,7 +90,7 @@ class Feature(Section):
 class Target(Section):
     """The column to predict; for classification, `positive` is the value whose probability is the risk."""
 
-    name: str
+    name: Name
     positive: str | None = None
 
     @model_validator(mode="before")
@@ -85,11 +98,7 @@ class Target(Section):
     def _short_form(cls, value: Any) -> Any:
         if isinstance(value, str):
             return {"name": value}
-        if (
-            isinstance(value, dict)
-            and isinstance(value.get("positive"), int)
-            and value["positive"] is not True
-        ):
+        if isinstance(value, dict) and type(value.get("positive")) is int:  # a bool is one for isinstance
             return {**value, "positive": str(value["positive"])}
         return value
 
@@ -97,10 +106,10 @@ class Target(Section):
 class Columns(Section):
     """The columns of the table: which is what, and what they are called in the files."""
 
-    id: str
-    time: str | None = None
+    id: Name
+    time: Name | None = None
     target: Target
-    features: Annotated[dict[str, Feature], Field(min_length=1)]
+    features: Annotated[dict[Name, Feature], Field(min_length=1)]
     rename: dict[str, str] = {}
 
     @property
@@ -151,6 +160,9 @@ class Drift(Section):
 
     @model_validator(mode="after")
     def _require_can_be_met(self) -> "Drift":
+        twice = sorted({test for test in self.tests if self.tests.count(test) > 1})
+        if twice:
+            raise ValueError(f"{', '.join(twice)} named twice among the tests")
         if self.require > len(self.tests):
             raise ValueError(f"require is {self.require} but only {len(self.tests)} test(s) are named")
         return self
@@ -184,7 +196,7 @@ class Deployment(Section):
 
 
 class Config(Section):
-    """The whole of config.yaml. `file` is where it was read from."""
+    """The whole of config.yaml."""
 
     paths: Paths
     task: Literal["classification", "regression"] = "classification"
@@ -196,7 +208,12 @@ class Config(Section):
     retraining: Retraining = Retraining()
     deployment: Deployment = Deployment()
     engine: Literal["local"] = "local"
-    file: Annotated[str, Field(exclude=True)] = ""
+    _file: str = PrivateAttr("")
+
+    @property
+    def file(self) -> str:
+        """Give the absolute path of the config file itself."""
+        return self._file
 
     @property
     def contract(self) -> str:
@@ -260,14 +277,41 @@ def load(file: Path, known: Callable[[str], Mapping[str, Collection[str]]]) -> C
     _check_keys(file, root)
     values = yaml.constructor.SafeConstructor().construct_document(root)
     try:
-        config = Config(**values, file=str(file.resolve()))
+        config = Config(**values)
     except ValidationError as wrong:
-        mistakes = [_explain(file, root, error) for error in wrong.errors()]
-        raise ConfigError("; ".join(mistakes)) from None
-    mistakes = list(_unknown_names(file, root, config, known(config.task)))
+        raise _mistakes([_explain(file, root, error) for error in wrong.errors()]) from None
+    config._file = str(file.resolve())
+    mistakes = [*_unknown_names(file, root, config, known(config.task)), *_bad_paths(file, root, config)]
     if mistakes:
-        raise ConfigError("; ".join(mistakes))
+        raise _mistakes(mistakes)
     return config
+
+
+def _mistakes(told: list[str]) -> ConfigError:
+    """Give the error that tells all mistakes, on one line whatever the config holds."""
+    return ConfigError("; ".join(told).replace("\n", "\\n").replace("\r", "\\r"))
+
+
+def _bad_paths(file: Path, root: yaml.MappingNode, config: Config) -> Iterator[str]:
+    """Give a message for each path that can't be one, and for a written folder that files are read from."""
+    paths, read = config.paths, {}
+    for name, value in [*(("source", source) for source in paths.source), ("test", paths.test)]:
+        try:
+            read[config.path(value)] = name
+        except (ValueError, RuntimeError) as problem:
+            yield f"{file}, line {_line(root, ['paths', name])}: paths.{name} is {value!r}: {problem}"
+    for name in ("ingested", "models", "production", "reports", "database"):
+        value = getattr(paths, name)
+        where = f"{file}, line {_line(root, ['paths', name])}: paths.{name} is {value!r}"
+        if "://" in value:
+            if name != "database" or value.partition("://")[0].partition("+")[0] not in DATABASES:
+                yield f"{where}: a path is expected, or for the database a URL of {', '.join(DATABASES)}"
+            continue
+        try:
+            if config.path(value) in read:
+                yield f"{where}: it is written, and paths.{read[config.path(value)]} is read from there; name another"
+        except (ValueError, RuntimeError) as problem:
+            yield f"{where}: {problem}"
 
 
 def _parse(file: Path) -> yaml.MappingNode:
@@ -282,14 +326,18 @@ def _parse(file: Path) -> yaml.MappingNode:
     if len(text) > LONGEST_CONFIG:
         raise ConfigError(f"{file}: larger than {LONGEST_CONFIG:,} bytes, this is no config file")
     try:
+        depth = 0
         for event in yaml.parse(text, Loader=LOADER):
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > DEEPEST:
+                raise ConfigError(f"{file}, line {_line_of(event)}: nested too deeply")
             if getattr(event, "anchor", None) is not None:  # aliases of aliases grow without limit
                 raise ConfigError(
                     f"{file}, line {_line_of(event)}: anchors and aliases (& and *) are not read here;"
                     " write the value out, in quotes if it begins with & or *"
                 )
         root = yaml.compose(text, Loader=LOADER)
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as problem:
+    except (yaml.YAMLError, UnicodeDecodeError) as problem:
         mark = getattr(problem, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
         what = getattr(problem, "problem", None) or getattr(problem, "reason", None) or "nested too deeply"
@@ -305,22 +353,34 @@ def _line_of(part: Any) -> int:
 
 
 def _check_keys(file: Path, root: yaml.MappingNode) -> None:
-    """Raise ConfigError for a key that stands twice (YAML would take the last) or is no plain text."""
+    """Raise ConfigError for a key that stands twice (YAML would take the last), and for what is no plain value."""
     for node in _walk(root):
+        where = f"{file}, line {_line_of(node)}"
+        if node.tag not in _PLAIN_TAGS:
+            tag = node.tag.removeprefix("tag:yaml.org,2002:")
+            raise ConfigError(f"{where}: {tag} is not read here; put it in quotes")
         if isinstance(node, yaml.MappingNode):
-            lines: dict[str, int] = {}
-            for key, _ in node.value:
-                line = _line_of(key)
-                if not isinstance(key, yaml.ScalarNode) or key.tag != "tag:yaml.org,2002:str":
-                    shown = key.value if isinstance(key, yaml.ScalarNode) else "a list or mapping"
-                    raise ConfigError(f"{file}, line {line}: key {shown} is no text; put it in quotes")
-                if key.value in lines:
-                    raise ConfigError(
-                        f"{file}, line {line}: key '{key.value}' stands twice, first in line {lines[key.value]}"
-                    )
-                lines[key.value] = line
-        elif node.tag not in _PLAIN_TAGS:
-            raise ConfigError(f"{file}, line {_line_of(node)}: {node.tag} is not read here; put it in quotes")
+            _check_each_key(file, node)
+
+
+def _check_each_key(file: Path, node: yaml.MappingNode) -> None:
+    lines: dict[str, int] = {}
+    for key, value in node.value:
+        line = _line_of(key)
+        if not isinstance(key, yaml.ScalarNode) or key.tag != "tag:yaml.org,2002:str":
+            shown = key.value if isinstance(key, yaml.ScalarNode) else "a list or mapping"
+            raise ConfigError(f"{file}, line {line}: key {shown} is no text; put it in quotes")
+        if key.value in lines:
+            first = lines[key.value]
+            raise ConfigError(f"{file}, line {line}: key '{key.value}' stands twice, first in line {first}")
+        lines[key.value] = line
+        if isinstance(value, yaml.ScalarNode) and value.tag in _PLAIN_TAGS:
+            try:
+                yaml.constructor.SafeConstructor().construct_object(value)
+            except ValueError:
+                raise ConfigError(
+                    f"{file}, line {line}: {key.value}: {value.value[:40]} is no number"
+                ) from None
 
 
 _PLAIN_TAGS = {f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "seq", "map")}
@@ -347,13 +407,16 @@ def _explain(file: Path, root: yaml.MappingNode, error: Any) -> str:
         return f"{where}: {name} is missing"
     if error["type"] == "value_error":
         return f"{where}: {name}: {error['ctx']['error']}"
-    advice = ""
-    if error["type"] == "string_type" and isinstance(error["input"], (bool, int, float)):
-        advice = "; put it in quotes"
-    elif error["type"] in ("float_type", "int_type") and isinstance(error["input"], str):
+    value = error["input"]
+    advice = "; put it in quotes" if isinstance(value, (bool, int, float)) else ""
+    if error["type"] in ("model_type", "model_attributes_type", "dict_type"):
+        return f"{where}: {name} is {value!r}: `key: value` lines are expected{advice}"
+    if error["type"] in ("float_type", "int_type") and isinstance(value, str):
         advice = "; without quotes, and with a dot before an exponent (1.0e-3)"
+    elif error["type"] != "string_type":
+        advice = ""
     told = error["msg"][0].lower() + error["msg"][1:].replace("Input ", "")
-    return f"{where}: {name} is {error['input']!r}: {told.removeprefix('input ')}{advice}"
+    return f"{where}: {name} is {value!r}: {told.removeprefix('input ')}{advice}"
 
 
 def _keys_at(place: list[Any]) -> list[str]:
@@ -364,8 +427,7 @@ def _keys_at(place: list[Any]) -> list[str]:
             section = section.model_fields[part].annotation
         else:
             section = Feature if "features" in place else None
-    keys = list(section.model_fields) if isinstance(section, type) and issubclass(section, BaseModel) else []
-    return [key for key in keys if key != "file"]
+    return list(section.model_fields) if isinstance(section, type) and issubclass(section, BaseModel) else []
 
 
 def _hint(name: str, known: Collection[str]) -> str:

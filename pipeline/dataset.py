@@ -4,6 +4,7 @@ A part is named after the content of its file, so writing it twice changes nothi
 records to say: a part without a record is the leftover of a run that was cut off.
 """
 
+import hashlib
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,7 +17,7 @@ import pyarrow.parquet as pq
 from pipeline import cleaning, files, readers
 from pipeline.cleaning import ROW
 from pipeline.config import Columns
-from pipeline.errors import DataError
+from pipeline.errors import DataError, FileError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,8 +49,13 @@ def write_part(ingested: Path, name: str, rows: pa.Table | None) -> None:
 
 
 def read_part(ingested: Path, name: str, columns: list[str] | None = None) -> pa.Table:
-    """Read the rows of one file. Raise FileNotFoundError if its part is gone."""
-    return pq.read_table(ingested / name, columns=columns, partitioning=None)
+    """Read the rows of one file. Raise FileError if its part is gone or damaged."""
+    try:
+        return pq.read_table(ingested / name, columns=columns, partitioning=None)
+    except (OSError, pa.ArrowInvalid):
+        raise FileError(
+            f"{ingested / name}: gone or damaged; its rows come back with `python ingestion.py --rebuild`"
+        ) from None
 
 
 def row_hashes(ingested: Path, names: Iterable[str]) -> set[bytes]:
@@ -93,10 +99,7 @@ def read_table(path: Path, columns: Columns, task: str, labelled: bool = True) -
     """
     try:
         raw = readers.read(path, path.read_bytes())
-        cells = raw.cells
-        if not labelled and columns.target.name not in cells.column_names:
-            cells = cells.append_column(columns.target.name, pa.nulls(len(cells), pa.string()).fill_null(""))
-        return cleaning.clean(cells, columns, task).rows
+        return cleaning.clean(raw.cells, columns, task, labelled).rows
     except DataError as problem:
         raise DataError(f"{path}: {problem}") from None
 
@@ -115,18 +118,25 @@ def write_frame(path: Path, rows: "pd.DataFrame", header: list[str]) -> None:
     append_csv(path, header, [table], None)
 
 
-def table_upto(table: Path, state: Path) -> int:
-    """Give the number of the file up to which the readable table is complete; 0 if that isn't sure."""
+def table_upto(table: Path, state: Path, parts: list[tuple[int, str]]) -> int:
+    """Give the number of the file up to which the readable table holds these parts; 0 if that isn't sure."""
     try:
-        number, size = state.read_text(encoding="utf-8").split()
-        return int(number) if table.stat().st_size == int(size) else 0
+        number, size, digest = state.read_text(encoding="utf-8").split()
+        same = table.stat().st_size == int(size) and digest == _digest(parts, int(number))
+        return int(number) if same else 0
     except (OSError, ValueError):
         return 0
 
 
-def write_table_state(table: Path, state: Path, number: int) -> None:
-    """Note that the readable table is complete up to this file."""
-    files.write_text(state, f"{number} {table.stat().st_size}")
+def write_table_state(table: Path, state: Path, parts: list[tuple[int, str]]) -> None:
+    """Note that the readable table holds these parts."""
+    number = parts[-1][0] if parts else 0
+    files.write_text(state, f"{number} {table.stat().st_size} {_digest(parts, number)}")
+
+
+def _digest(parts: list[tuple[int, str]], upto: int) -> str:
+    told = "".join(f"{number} {part}\n" for number, part in parts if number <= upto)
+    return hashlib.sha256(told.encode()).hexdigest()
 
 
 def append_csv(path: Path, header: list[str], tables: Iterable[pa.Table], after: Path | None) -> None:
@@ -164,7 +174,7 @@ def _text(column: pa.Array) -> pa.Array:
         text = pc.if_else(midnight, pc.strftime(column, format="%Y-%m-%d"), moment)
     else:
         text = pc.cast(column, pa.string())
-        if pa.types.is_string(column.type):
+        if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
             text = pc.if_else(
                 pc.match_substring_regex(text, '[",\r\n]'),
                 pc.binary_join_element_wise('"', pc.replace_substring(text, '"', '""'), '"', ""),

@@ -100,7 +100,7 @@ def t_test(scores: Scores, metric: Metric, settings: Settings) -> Verdict:
 
 
 def _beyond(test: str, new: float, limit: float, metric: Metric, what: str) -> Verdict:
-    drifted = metric.gain(new, limit) < 0
+    drifted = metric.gain(new, limit) < 0 and not math.isclose(new, limit, rel_tol=1e-9, abs_tol=1e-12)
     return Verdict(
         test,
         drifted,

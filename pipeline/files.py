@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pipeline.errors import Busy
 
+GONE = ".gone"  # the ending of what is being deleted
 DRAFT = ".draft"  # the ending of what is not finished yet; one writer at a time, so one name is enough
 
 
@@ -22,19 +23,36 @@ def replacing(path: Path) -> Iterator[Path]:
     draft = path.with_name(f".{path.name}{DRAFT}")
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        yield draft
-        sync(draft)
-        os.replace(draft, path)
+        with told_of(path):
+            yield draft
+            sync(draft)
+            os.replace(draft, path)
     except BaseException:
         draft.unlink(missing_ok=True)
         raise
     sync(path.parent)
 
 
+@contextmanager
+def told_of(path: Path) -> Iterator[None]:
+    """Name the file in an OSError that doesn't: a full disk shows when something is written, not opened."""
+    try:
+        yield
+    except OSError as problem:
+        if problem.filename is None:
+            problem.filename = os.fspath(path)
+        raise
+
+
 def write_text(path: Path, text: str) -> None:
-    """Replace `path` by `text`, UTF-8, with line ends as they are."""
+    """Replace `path` by `text`, UTF-8, with line ends as they are, and file names in it as the disk has them."""
     with replacing(path) as draft:
-        draft.write_text(text, encoding="utf-8", newline="")
+        draft.write_text(text, encoding="utf-8", errors="surrogateescape", newline="")
+
+
+def printable(name: str) -> str:
+    """Give a file name as text that can be recorded: bytes that are no UTF-8 as escapes."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 @contextmanager
@@ -47,12 +65,13 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     remove_folder(draft)
     draft.mkdir(parents=True)
     try:
-        yield draft
-        for file in sorted(draft.iterdir()):
-            sync(file)
-        sync(draft)
-        remove_folder(path)
-        os.rename(draft, path)
+        with told_of(path):
+            yield draft
+            for file in sorted(draft.iterdir()):
+                sync(file)
+            sync(draft)
+            remove_folder(path)
+            os.rename(draft, path)
     except BaseException:
         remove_folder(draft)
         raise
@@ -60,9 +79,12 @@ def replacing_folder(path: Path) -> Iterator[Path]:
 
 
 def remove_folder(path: Path) -> None:
-    """Delete a folder and all in it; none there is fine."""
+    """Delete a folder and all in it; none there is fine. Whoever looks for it finds it whole or not at all."""
+    gone = path.with_name(f".{path.name}{GONE}")
+    shutil.rmtree(gone, ignore_errors=True)  # the leftover of a run that was cut off
     if path.exists():
-        shutil.rmtree(path)
+        os.rename(path, gone)
+        shutil.rmtree(gone)
 
 
 def move_link(link: Path, target: str) -> None:

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 MISSING = "(missing)"  # the category of a cell without a value: that it is empty may itself tell something
 POSITIVE = ("1", "yes", "true", "y", "t")  # what counts as positive where the config doesn't say
-RAREST = 10  # rows a category needs for a column of its own; rarer and unseen ones share one
+LARGEST = 1e30  # numbers beyond are taken for this: forests take 32-bit numbers, and scaling squares them
+RAREST = 10  # rows a category needs for a column of its own, where rarer and unseen ones share one
 
 
 def logistic_regression(task: str, seed: int, weight: str | None, options: Mapping[str, Any]):
@@ -130,13 +131,18 @@ def build(
 
 
 def fit(model, inputs: "pd.DataFrame", truth: np.ndarray):
-    """Fit the pipeline on the rows. Raise ConfigError if one of its options has a value that it refuses."""
-    from sklearn.utils._param_validation import InvalidParameterError
+    """Fit the pipeline on the rows. Raise ConfigError if it refuses its options.
 
+    The inputs are finite or missing, and the truth has two outcomes, so what else scikit-learn finds wrong is in the
+    config. In a column with hardly any value the others are taken for 0 while it's learnt from: boosting can't bin
+    nothing, which may be left of it where rows are set aside for early stopping.
+    """
+    hardly = {name: 0.0 for name in inputs if inputs[name].count() < RAREST}
     try:
-        return model.fit(inputs, truth)
-    except InvalidParameterError as problem:
-        raise ConfigError(f"config.yaml: model.candidates: {problem}") from None
+        return model.fit(inputs.fillna(hardly), truth)
+    except ValueError as problem:
+        told = " ".join(str(problem).split())
+        raise ConfigError(f"config.yaml: model.candidates: {model.steps[-1][0]}: {told}") from problem
 
 
 def predict(model, inputs: "pd.DataFrame", task: str) -> np.ndarray:
@@ -153,7 +159,7 @@ def inputs_of(rows: "pd.DataFrame", features: Features) -> "pd.DataFrame":
     seen = {}
     for name, feature in features.items():
         if feature.type == "number":
-            seen[name] = rows[name].astype("float64")
+            seen[name] = rows[name].astype("float64").clip(-LARGEST, LARGEST)
         elif feature.type == "date":
             seen[name] = (rows[name] - pd.Timestamp(1970, 1, 1)) / pd.Timedelta(days=1)
         else:
@@ -254,7 +260,7 @@ def load(path: Path):
                 f"{path}: holds {', '.join(strange)}, which no model of this project does; not loaded"
             )
         return skops.io.load(path, trusted=TRUSTED)
-    except (zipfile.BadZipFile, ValueError, KeyError, EOFError) as problem:
+    except (zipfile.BadZipFile, ValueError, TypeError, KeyError, EOFError) as problem:
         raise CheckFailed(
             f"{path}: no readable skops model ({problem}); deploy another release or train again"
         ) from None

@@ -6,6 +6,7 @@ A reader checks the structure of a file (is it a table at all, has every row its
 
 import csv
 import io
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,8 @@ from pyarrow import csv as arrow_csv
 
 from pipeline.errors import DataError
 
+csv.field_size_limit(2**31 - 1)  # a cell may be long; the file's size is the limit
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 LONGEST_VALUE = 200  # characters of a bad cell that are told; the whole row stands in rejected/
 
 
@@ -48,6 +51,9 @@ class RawTable:
 def read_csv(content: bytes) -> RawTable:
     """Read comma-separated UTF-8 text with a header line. Raise NotATable if it isn't that."""
     header = _csv_header(content)
+    content = content.removeprefix(BYTE_ORDER_MARK)
+    if b"\n" not in content.strip(b"\r\n"):
+        content += b"\n"  # pyarrow asks for a line end even where there's only a header
     ragged: list[BadRow] = []
 
     def set_aside(row: arrow_csv.InvalidRow) -> str:
@@ -68,6 +74,8 @@ def read_csv(content: bytes) -> RawTable:
         )
     except (pa.ArrowInvalid, pa.ArrowKeyError) as problem:
         raise NotATable(f"not a CSV table: {str(problem).splitlines()[0]}") from None
+    if b'"' in content and content.count(b"\n") > cells.num_rows + len(ragged) + 1:
+        _check_quotes(content)
     numbers = {bad.line for bad in ragged}  # pyarrow counts records, people count lines
     ragged = [
         BadRow(line, "", bad.value, bad.reason)
@@ -84,20 +92,33 @@ def _csv_header(content: bytes) -> list[str]:
         raise NotATable("encoded as UTF-16; save it as UTF-8")
     if b"\0" in content:
         raise NotATable("has NUL bytes: it is binary, or was cut off while it was written")
-    first = content.lstrip(b"\r\n").split(b"\n", 1)[0].rstrip(b"\r")
     try:
-        header = next(csv.reader([first.decode("utf-8-sig")]))
-    except (UnicodeDecodeError, csv.Error, StopIteration):
-        raise NotATable("the header line is not UTF-8 text separated by commas") from None
+        header = next(cells for cells in _records(content) if cells)
+    except UnicodeDecodeError:
+        raise NotATable("not UTF-8 text") from None
     twice = sorted({name for name in header if header.count(name) > 1})
     if twice:
         raise NotATable(f"column(s) {', '.join(twice)} named twice in the header")
     return header
 
 
+def _check_quotes(content: bytes) -> None:
+    """Raise NotATable if a quote opens that is never closed: all that follows would pass for one cell."""
+    try:
+        deque(_records(content, strict=True), maxlen=0)
+    except csv.Error as problem:
+        raise NotATable(f"a quote is not closed, or stands inside a cell ({problem})") from None
+
+
+def _records(content: bytes, strict: bool = False, errors: str = "strict"):
+    """Give a csv.reader over the content, which is decoded as far as it's read."""
+    text = io.TextIOWrapper(io.BytesIO(content), encoding="utf-8-sig", errors=errors, newline="")
+    return csv.reader(text, strict=strict)
+
+
 def _lines(content: bytes, records: set[int], others: bool = False) -> list[int]:
     """Give the file lines on which these records (counted from 1, header first) start; or those of all others."""
-    reader = csv.reader(io.StringIO(content.decode("utf-8-sig", errors="replace"), newline=""))
+    reader = _records(content, errors="replace")
     lines, record, start = [], 0, 1
     for cells in reader:
         if cells:  # blank lines are no records

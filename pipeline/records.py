@@ -18,7 +18,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from pipeline.drift import Verdict
-from pipeline.errors import FileError
+from pipeline.errors import ConfigError, FileError
+from pipeline.files import printable
 from pipeline.metrics import Score
 
 SCHEMA_VERSION = "0001"  # the newest revision in pipeline/migrations/versions
@@ -137,6 +138,10 @@ def now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def _printable(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: printable(value) if isinstance(value, str) else value for name, value in values.items()}
+
+
 def score_text(score: float) -> str:
     """Give the content of `latestscore.txt`: one number."""
     return f"{score:.6g}\n"
@@ -198,7 +203,7 @@ class Records:
     # ------------------------------------------------------------------------------------------------ files
     def add_files(self, found: Iterable[FileRecord]) -> None:
         """Record files, all at once, numbered in this order. From here on their rows count."""
-        rows = [{"run": self.run, "at": now(), **vars(file)} for file in found]
+        rows = [{"run": self.run, "at": now(), **_printable(vars(file))} for file in found]
         if rows:
             with self.engine.begin() as connection:
                 connection.execute(files.insert(), rows)
@@ -206,6 +211,10 @@ class Records:
     def files(self, *statuses: str) -> Sequence[sa.Row]:
         """Give the files with one of these statuses, oldest first."""
         return self._all(sa.select(files).where(files.c.status.in_(statuses)).order_by(files.c.id))
+
+    def has_files(self) -> bool:
+        """Say whether any file is on record."""
+        return bool(self._column(sa.select(files.c.id).limit(1)))
 
     def content_known(self, contract: str) -> set[str]:
         """Give the hashes of all contents that need no second look: ingested, or set aside under this contract."""
@@ -302,12 +311,11 @@ class Records:
 
     def verdicts(self, release: str | None = None, above: int = 0) -> Sequence[sa.Row]:
         """Give the verdicts (on this release), oldest first, with first and last file of their batch."""
-        on = sa.and_(scores.c.release == verdicts.c.release, scores.c.batch == verdicts.c.batch)
-        query = (
-            sa.select(verdicts, scores.c.first_file, scores.c.last_file)
-            .join(scores, on)
-            .where(scores.c.last_file > above)
-        )
+        columns = scores.c.release, scores.c.batch, scores.c.first_file, scores.c.last_file
+        span = sa.select(*columns).distinct().subquery()  # a batch may be scored by several metrics
+        on = sa.and_(span.c.release == verdicts.c.release, span.c.batch == verdicts.c.batch)
+        query = sa.select(verdicts, span.c.first_file, span.c.last_file).join(span, on)
+        query = query.where(span.c.last_file > above)
         query = query.order_by(verdicts.c.id)
         return self._all(query if release is None else query.where(verdicts.c.release == release))
 
@@ -362,9 +370,13 @@ def opened(url: str, reading: bool = False) -> Iterator[Records]:
     if reading and url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///")).exists():
         engine = sa.create_engine("sqlite://", poolclass=sa.StaticPool)  # as good as empty records, in memory
     else:
-        engine = sa.create_engine(url, poolclass=sa.NullPool)
+        try:
+            engine = sa.create_engine(url, poolclass=sa.NullPool)
+        except (sa.exc.ArgumentError, ImportError) as problem:
+            raise ConfigError(f"paths.database: {problem}; is its driver installed?") from None
     if engine.dialect.name == "sqlite":
         sa.event.listen(engine, "connect", _sqlite_settings)
+        sa.event.listen(engine, "begin", _begin)
     try:
         _upgrade(engine)
         yield Records(engine)
@@ -378,7 +390,13 @@ def _shown(url: sa.URL) -> str:
     return url.render_as_string(hide_password=True).removeprefix("sqlite:///")
 
 
+def _begin(connection: sa.Connection) -> None:
+    """Start a transaction ourselves: sqlite3's own way leaves CREATE TABLE outside of it."""
+    connection.exec_driver_sql("BEGIN")
+
+
 def _sqlite_settings(connection: Any, _: Any) -> None:
+    connection.isolation_level = None
     connection.execute(
         "PRAGMA synchronous = EXTRA"
     )  # a commit survives a power cut, its journal's removal too

@@ -36,5 +36,5 @@ def put(ingested: Path, name: str, sha256: str, content: bytes, flaws: list[BadR
         out.writerow([name, bad.line or "", bad.column, bad.value[:LONGEST_VALUE], bad.reason])
     reasons = folder / REASONS
     told = reasons.read_text(encoding="utf-8") if reasons.exists() else ",".join(REASONS_HEADER) + "\n"
-    if text.getvalue() not in told:
+    if "\n" + text.getvalue() not in told:
         files.write_text(reasons, told + text.getvalue())

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline import agenda, cleaning, dataset, metrics, models, releases, words
+from pipeline import agenda, cleaning, dataset, metrics, models, rejected, releases, words
 from pipeline.config import Config, Feature
 from pipeline.errors import FileError
 from pipeline.records import Records
@@ -33,6 +33,7 @@ ONLINE = "packages_online.json"  # what the package index said when it was last 
 BATCHES = 6  # the newest whose verdicts are shown
 ENOUGH = 1_000  # rows for a confusion matrix: the newest batches until there are so many
 PAIRS = 500  # points of a predicted-against-actual picture
+RUNS = 30  # whose stories are told at once
 CALLS = 10  # clients shown of the call list
 REASON_LINES = 100_000  # of rejected/reasons.csv that are looked through
 
@@ -193,11 +194,8 @@ def _live_id(config: Config) -> str | None:
 
 
 def runs(config: Config, book: Records) -> list[Facts]:
-    """Give every run, newest first. `facts` is what `fullprocess.py --json` printed, None for one that never ended."""
-    every = [_run(row) for row in reversed(book.runs(finished=False))]
-    if every and not every[0]["finished"]:
-        every[0]["state"] = words.UNSURE
-    return every
+    """Give the stories of the newest runs, newest first."""
+    return list(reversed(stories(book, RUNS)))
 
 
 def _run(row: Any) -> Facts:
@@ -216,7 +214,7 @@ def files(config: Config, book: Records) -> Facts:
     """Give what came in: counts over all files, and the files with something set aside (newest first) and why."""
     taken = book.files("ingested", "repeated")
     aside = book.files("set aside")
-    first_reasons = _first_reasons(config.ingested / "rejected" / "reasons.csv")
+    first_reasons = _first_reasons(config.ingested / rejected.FOLDER / rejected.REASONS)
     trouble = [
         {
             "name": row.name,
@@ -490,31 +488,10 @@ def _finite(value: float | None) -> float | None:
     return float(value) if value is not None and math.isfinite(value) else None
 
 
-VIEWS: dict[str, Callable[[Config, Records], Any]] = {
-    "champion": champion,
-    "scores": scores,
-    "drift": drift,
-    "outcomes": outcomes,
-    "decisions": decisions,
-    "releases": all_releases,
-    "runs": runs,
-    "files": files,
-    "statistics": statistics,
-    "timings": timings,
-    "packages": packages,
-    "call_list": call_list,
-}
-
-
-def gathered(config: Config, book: Records) -> Facts:
-    """Give all views by name."""
-    return {name: view(config, book) for name, view in VIEWS.items()}
-
-
 # ---------------------------------------------------------------------------------------------- what is the state?
 def status(config: Config, book: Records) -> tuple[Facts, str]:
     """Give what is deployed, what the last run did, what waits and where to look; and the same in words."""
-    told = stories(book)
+    told = stories(book, 1)
     facts: Facts = {
         "champion": champion(config, book),
         "drift": next(iter(drift(config, book)), None),
@@ -552,7 +529,7 @@ def looks(config: Config) -> dict[str, str]:
     there = {
         "the whole picture": config.reports / "report.html",
         "whom to call first": config.reports / "calllist.csv",
-        "what was set aside, and why": config.ingested / "rejected" / "reasons.csv",
+        "what was set aside, and why": config.ingested / rejected.FOLDER / rejected.REASONS,
     }
     return {what: str(path) for what, path in there.items() if path.exists()}
 
@@ -565,12 +542,19 @@ def history(book: Records) -> tuple[Facts, str]:
     return {"runs": told, "by_hand": by_hand}, words.history(told, by_hand)
 
 
-def stories(book: Records) -> list[Facts]:
-    """Give what each run took in, scored, decided and deployed, oldest first; of one that was cut off, what it did."""
-    files = _by_run(book.files("ingested", "repeated", "set aside"))
-    names = _file_names(book)
-    scored = _by_run(row for metric in metrics.METRICS for row in book.scores(metric) if row.last_file)
-    made, decided, judged = _by_run(book.releases()), _by_run(book.decisions()), _verdicts(book)
+def stories(book: Records, newest: int = 0) -> list[Facts]:
+    """Give what each run (or so many of the newest) took in, scored, decided and deployed, oldest first.
+
+    `facts` is what `fullprocess.py --json` printed, None for a run that never ended; of that, too, what it did is told.
+    """
+    shown = book.runs(finished=False)[-newest:]
+    wanted = {row.id for row in shown}
+    files = _by_run(wanted, book.files("ingested", "repeated", "set aside"))
+    scored = _by_run(
+        wanted, (row for metric in metrics.METRICS for row in book.scores(metric) if row.last_file)
+    )
+    decided, made = _by_run(wanted, book.decisions()), _by_run(wanted, book.releases())
+    judged, names = _verdicts(book), _file_names(book)
     told = [
         {
             **_run(row),
@@ -579,17 +563,19 @@ def stories(book: Records) -> list[Facts]:
             "decisions": [_decision(decision) for decision in decided.get(row.id, [])],
             "deployed": next((release.id for release in made.get(row.id, [])), None),
         }
-        for row in book.runs(finished=False)
+        for row in shown
     ]
     if told and not told[-1]["finished"]:
         told[-1]["state"] = words.UNSURE
     return told
 
 
-def _by_run(rows: Iterable[Any]) -> dict[int, list[Any]]:
+def _by_run(wanted: set[int], rows: Iterable[Any]) -> dict[int, list[Any]]:
+    """Give the rows that belong to these runs, by run."""
     found: dict[int, list[Any]] = {}
     for row in rows:
-        found.setdefault(row.run, []).append(row)
+        if row.run in wanted:
+            found.setdefault(row.run, []).append(row)
     return found
 
 
@@ -617,3 +603,25 @@ def _scored(row: Any, judged: dict[tuple[str, str], list[Any]], names: dict[int,
         "tests": sum(verdict.threshold is not None for verdict in found),
         "fired": [f"{verdict.test}: {verdict.why}" for verdict in found if verdict.drifted],
     }
+
+
+VIEWS: dict[str, Callable[[Config, Records], Any]] = {
+    "champion": champion,
+    "scores": scores,
+    "drift": drift,
+    "outcomes": outcomes,
+    "decisions": decisions,
+    "releases": all_releases,
+    "runs": runs,
+    "files": files,
+    "statistics": statistics,
+    "timings": timings,
+    "packages": packages,
+    "call_list": call_list,
+    "waiting": waiting,
+}
+
+
+def gathered(config: Config, book: Records) -> Facts:
+    """Give all views by name."""
+    return {name: view(config, book) for name, view in VIEWS.items()}

@@ -18,7 +18,8 @@ import time
 # more than its own work does.
 
 NOTHING = "nothing to do: no new files, and production is as it was left"
-FIRST_LINE = "watch 1"
+VERSION = "watch 1"
+LINE_END = "\0"  # what stands for a line end in a file name; no name can hold it
 SETTLED = 2.0  # seconds: a folder that changed later than this before the look may change again within one clock step
 LOOKED_AT = 2_000  # files whose own stamp a quiet tick compares: those that changed last
 FULL_LOOK = 6 * 3600  # seconds until all stamps are compared again, however quiet the folders look
@@ -39,7 +40,7 @@ def leave_if_quiet(default_config: str, arguments: list[str]) -> None:
     else:
         return  # whoever asks for more than a plain run gets the full program
     if nothing_changed(config_path):
-        if sys.stdout.isatty():
+        if sys.stdout is not None and sys.stdout.isatty():  # none at all if it was closed
             print(NOTHING, flush=True)
         os._exit(0)  # nothing was opened, so there is nothing to tidy up
 
@@ -47,18 +48,33 @@ def leave_if_quiet(default_config: str, arguments: list[str]) -> None:
 def nothing_changed(config_path) -> bool:
     """Say whether everything the last run looked at is still as it was, and no full look is due."""
     try:
-        with open(watch_file(config_path), encoding="utf-8", errors="surrogateescape") as file:
+        with _opened(watch_file(config_path)) as file:
             first, until, *lines = file.read().split("\n")
-        if first != FIRST_LINE or not time.time() < float(until) <= time.time() + FULL_LOOK:
+        if first != _first_line(config_path) or not time.time() < float(until) <= time.time() + FULL_LOOK:
             return False
         for line in lines:
             if line:
                 stamp_then, path = line.split("\t", 1)
-                if stamp_then != stamp(path):
+                if stamp_then != stamp(path.replace(LINE_END, "\n")):
                     return False
     except (OSError, ValueError):
         return False
     return True
+
+
+def _line(at: str, path: str) -> str:
+    path = path.replace("\n", LINE_END)
+    return f"{at}\t{path}"
+
+
+def _opened(path):
+    """Open a file of stamps for reading, with file names just as the disk has them."""
+    return open(path, encoding="utf-8", errors="surrogateescape", newline="\n")
+
+
+def _first_line(config_path) -> str:
+    """Give what a watch file must begin with: in a copied or moved project it tells of other files than ours."""
+    return f"{VERSION} {os.path.abspath(config_path)}"
 
 
 def stamp(path) -> str:
@@ -96,12 +112,12 @@ def changed_files(found: dict[str, str], seen_file, version: str) -> list[str]:
     With another version (config, code) of the records nothing counts as seen.
     """
     try:
-        with open(seen_file, encoding="utf-8", errors="surrogateescape") as file:
+        with _opened(seen_file) as file:
             first, *lines = file.read().split("\n")
     except OSError:
         return list(found)
     known = set(lines) if first == version else set()
-    return [path for path, now in found.items() if f"{now}\t{path}" not in known]
+    return [path for path, now in found.items() if _line(now, path) not in known]
 
 
 def forget(config_path) -> None:
@@ -114,20 +130,22 @@ def forget(config_path) -> None:
 
 def seen_text(found: dict[str, str], version: str) -> str:
     """Give the content of `seen.txt`: the version, then a line per file."""
-    return "\n".join([version, *(f"{now}\t{path}" for path, now in found.items())])
+    return "\n".join([version, *(_line(now, path) for path, now in found.items())])
 
 
-def watch_text(found: dict[str, str], folders: dict[str, str], others) -> str:
+def watch_text(config_path, found: dict[str, str], folders: dict[str, str], others) -> str:
     """Give the content of the watch file: what must be as it is now for a tick to be quiet.
 
-    `others` are paths beside the source files: the config, production, the tables people read.
+    `others` are paths beside config and source files: production, the tables people read.
     """
     now = time.time()
     newest = max((int(at.split()[1]) for at in folders.values() if at), default=0) / 1e9
     settled = abs(now - newest) > SETTLED
     until = now + FULL_LOOK if settled else 0.0
-    last_changed = sorted(found, key=lambda path: int(found[path].split()[2]), reverse=True)[:LOOKED_AT]
-    lines = [f"{at}\t{path}" for path, at in folders.items()]
-    lines += [f"{found[path]}\t{path}" for path in last_changed]
-    lines += [f"{stamp(path)}\t{os.fspath(path)}" for path in others]
-    return "\n".join([FIRST_LINE, str(until), *lines])
+    last_changed = sorted(found, key=lambda path: int((found[path] or "0 0 0").split()[2]), reverse=True)[
+        :LOOKED_AT
+    ]
+    lines = [_line(at, path) for path, at in folders.items()]
+    lines += [_line(found[path], path) for path in last_changed]
+    lines += [_line(stamp(path), os.fspath(path)) for path in (config_path, *others)]
+    return "\n".join([_first_line(config_path), str(until), *lines])

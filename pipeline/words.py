@@ -167,7 +167,7 @@ def drift(live: Facts, newest: Facts | None) -> str:
 
 def last_run(story: Facts) -> str:
     """Give in a sentence how the last run ended, what came in, and why nothing new was deployed if nothing was."""
-    told = [end(story), _intake(story)]
+    told = [end(story), intake(story)]
     if story["decisions"] and not story["deployed"]:
         told.append(clipped("; ".join(story["decisions"][-1]["reasons"]), 160))
     return "; ".join(told)
@@ -177,7 +177,7 @@ def waiting(facts: Facts) -> str:
     """Give what the next run will find to do."""
     told = [facts["problem"]] if facts["problem"] else []
     if facts["files"]:
-        told.append(f"{counted(facts['files'], 'new file')} to take in")
+        told.append(f"{counted(facts['files'], 'file')}, new or changed, to look at")
     if facts["rows"]:
         told.append(f"{counted(facts['rows'], 'labelled row')} so far, {facts['enough']:,} are needed")
     if facts["unfinished"]:
@@ -216,7 +216,7 @@ def run(story: Facts) -> str:
     """Give a run in a few lines: when and with what end, what came in, how the live model did, what was decided."""
     took = f" · {duration(story['seconds'])}" if story["seconds"] is not None else ""
     lines = [f"Run {story['run']} · {moment(story['started'])}{took} · {end(story)}"]
-    lines.append(paragraph("data", _intake(story)))
+    lines.append(paragraph("data", intake(story)))
     lines += [paragraph("score", told) for told in _scores(story)]
     lines += [paragraph(label, told) for label, told in _decisions(story)]
     return "\n".join(lines)
@@ -226,18 +226,22 @@ def end(story: Facts) -> str:
     """Give how a run ended."""
     if not story["finished"]:
         return _cut_off(story)
-    if story["outcome"] == "kept" and not (story["facts"] or {}).get("champion"):
+    facts = story["facts"] or {}
+    if story["outcome"] == "kept" and not facts.get("champion"):
         return "no model yet"
+    if story["outcome"] == "failed":
+        return f"failed: {clipped('; '.join(facts.get('reasons', [])), 240)}"
     return ENDS.get(story["outcome"], str(story["outcome"]))
 
 
 def _cut_off(story: Facts) -> str:
     if story["state"] == UNSURE:
-        return "not finished: it is at work now, or it was stopped and the next run takes up what is left"
-    return "stopped before it was done; the next run took up what was left"
+        return "not finished: it is at work now, or the next run takes up what it left"
+    return "stopped before it was done: the next run took up what it left"
 
 
-def _intake(story: Facts) -> str:
+def intake(story: Facts) -> str:
+    """Give what files a run took in and what it set aside."""
     files = story["files"]
     told = [_taken(files)] if files["names"] else []
     told += [

@@ -1,0 +1,49 @@
+"""Projects ready to test on: an empty one, and one with a model deployed."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.project import Project, clients
+
+# On a few hundred rows the trees' threads spend their time waiting for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """Give a new project: a config, an empty folder for drops, nothing else."""
+    return Project.made(tmp_path / "a project")
+
+
+@pytest.fixture(scope="session")
+def first_run(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """Give a project after its first run, not to be changed: `deployed` gives copies."""
+    project = Project.made(tmp_path_factory.mktemp("first run") / "a project")
+    project.test_table(clients(400, seed=100))
+    project.drop("week1.csv", clients(150, seed=1, day=1))
+    project.drop("week2.csv", clients(150, seed=2, day=8))
+    assert project.does("fullprocess.py")["outcome"] == "first"
+    return project
+
+
+@pytest.fixture
+def deployed(first_run: Project, tmp_path: Path) -> Project:
+    """Give a project of its own to the test, with two files ingested and a model deployed."""
+    return first_run.copied(tmp_path / "a project")
+
+
+@pytest.fixture(scope="session")
+def second_run(first_run: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """Give a project after drift, with a second release live, not to be changed: `redeployed` gives copies."""
+    project = first_run.copied(tmp_path_factory.mktemp("second run") / "a project")
+    project.drop("week3.csv", clients(180, seed=3, day=15, flipped=True))
+    assert project.does("fullprocess.py")["outcome"] == "deployed"
+    return project
+
+
+@pytest.fixture
+def redeployed(second_run: Project, tmp_path: Path) -> Project:
+    """Give a project of its own to the test, with one release live that replaced another."""
+    return second_run.copied(tmp_path / "a project")

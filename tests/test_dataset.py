@@ -1,0 +1,221 @@
+"""The ingested rows on disk: parts that are written once, and the CSV that people read."""
+
+import datetime
+import tempfile
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline import cleaning, dataset, readers
+from pipeline.cleaning import ROW
+from pipeline.dataset import FILE
+from pipeline.errors import DataError, FileError
+from tests.tables import COLUMNS, cleaned, client_cells, raw
+
+
+def rows(count: int = 5, seed: int = 0) -> pa.Table:
+    """Give clean rows with their hashes."""
+    return cleaned(client_cells(count, seed)).rows
+
+
+def text(path: Path) -> str:
+    """Give the text of a file, line ends as they are."""
+    return path.read_bytes().decode()
+
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8)
+MOMENTS = st.datetimes(datetime.datetime(1, 1, 1)).map(datetime.datetime.isoformat)
+NUMBERS = st.floats(allow_nan=False, allow_infinity=False).map(repr)
+
+
+@given(
+    st.lists(
+        st.tuples(TEXTS, MOMENTS, TEXTS, NUMBERS | st.just(""), MOMENTS | st.just(""), TEXTS), max_size=6
+    )
+)
+def test_what_is_written_as_csv_reads_back_to_the_same_rows_and_hashes(cells):
+    before = cleaned(cells).rows
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "table.csv"
+        dataset.append_csv(path, COLUMNS.all, [before], None)
+        table = readers.read(path, path.read_bytes())
+    again = cleaning.clean(table.cells, COLUMNS, "classification")
+    assert (table.ragged, again.flaws) == ([], [])
+    assert again.rows.equals(before)
+
+
+@pytest.mark.parametrize(
+    ("values", "lines"),
+    [
+        (pa.array([1.0, -2.5, 1e22, 0.1, None]), ["1", "-2.5", "1e+22", "0.1", ""]),
+        (pa.array([3, None]), ["3", ""]),
+        (pa.array(["plain", 'a "b"', "a,b", "a\nb", None]), ["plain", '"a ""b"""', '"a,b"', '"a\nb"', ""]),
+        (
+            pa.array([0, 86_399_000_000, 1, None], pa.timestamp("us")),
+            ["1970-01-01", "1970-01-01T23:59:59", "1970-01-01T00:00:00.000001", ""],
+        ),
+    ],
+    ids=["numbers", "counts", "text", "moments"],
+)
+def test_cells_are_written_as_short_as_they_can_be(values, lines):
+    written = bytes(dataset.csv_lines(pa.record_batch({"a": values, "b": values}))).decode()
+    assert written == "".join(f"{line},{line}\n" for line in lines)
+
+
+def test_a_slice_of_a_batch_is_written_alone():
+    batch = rows(10).drop_columns([ROW]).combine_chunks().to_batches()[0]
+    whole = bytes(dataset.csv_lines(batch)).splitlines()
+    assert bytes(dataset.csv_lines(batch.slice(3, 4))).splitlines() == whole[3:7]
+    assert bytes(dataset.csv_lines(batch.slice(3, 0))) == b""
+
+
+def test_a_table_is_appended_to_without_reading_it_and_a_new_one_has_the_header(tmp_path):
+    table, part = tmp_path / "deep" / "finaldata.csv", rows()
+    dataset.append_csv(table, COLUMNS.all, [], None)
+    assert text(table) == "client,day,left,spent,since,plan\n"
+    dataset.append_csv(table, COLUMNS.all, [part.slice(0, 2)], table)
+    dataset.append_csv(table, COLUMNS.all, [part.slice(2, 1), part.slice(3)], table)
+    at_once = tmp_path / "at_once.csv"
+    dataset.append_csv(at_once, COLUMNS.all, [part], None)
+    assert text(table) == text(at_once)
+
+
+def test_column_names_are_quoted_where_they_must_be(tmp_path):
+    names = ["a,b", 'c "d"', "e f"]
+    dataset.append_csv(tmp_path / "table.csv", names, [], None)
+    assert text(tmp_path / "table.csv") == '"a,b","c ""d""",e f\n'
+
+
+def test_how_far_the_table_goes_is_believed_only_while_its_size_and_its_parts_are_right(tmp_path):
+    table, state, parts = tmp_path / "finaldata.csv", tmp_path / ".state", [(3, "a"), (7, "b")]
+    assert dataset.table_upto(table, state, parts) == 0
+    table.write_text("a\n1\n")
+    dataset.write_table_state(table, state, parts)
+    assert dataset.table_upto(table, state, parts) == 7
+    assert dataset.table_upto(table, state, [*parts, (8, "c")]) == 7
+    for others in ([(3, "a")], [(3, "other"), (7, "b")], [(2, "a"), (7, "b")], []):
+        assert dataset.table_upto(table, state, others) == 0
+    table.write_text("a\n1\n2\n")
+    assert dataset.table_upto(table, state, parts) == 0
+    state.write_text("nonsense")
+    assert dataset.table_upto(table, state, parts) == 0
+    table.unlink()
+    assert dataset.table_upto(table, state, parts) == 0
+
+
+# ------------------------------------------------------------------------------------------------ parts
+def test_parts_are_loaded_in_order_with_the_number_of_their_file(tmp_path):
+    for name, seed in (("parts/a.parquet", 1), ("parts/b.parquet", 2)):
+        dataset.write_part(tmp_path, name, rows(3, seed))
+    frame = dataset.load(tmp_path, [(9, "parts/b.parquet"), (4, "parts/a.parquet")])
+    assert frame[FILE].tolist() == [9, 9, 9, 4, 4, 4]
+    assert frame[ROW].tolist() == [*rows(3, 2)[ROW].to_pylist(), *rows(3, 1)[ROW].to_pylist()]
+    assert list(frame.columns) == [*COLUMNS.all, ROW, FILE]
+
+
+def test_no_parts_are_no_rows(tmp_path):
+    frame = dataset.load(tmp_path, [])
+    assert (len(frame), list(frame.columns)) == (0, [FILE])
+
+
+def test_a_frame_has_numbers_dates_and_text_with_missing_cells(tmp_path):
+    frame = dataset.to_frame(
+        cleaned([["C1", "2025-01-31", "", "", "", ""], ["C2", "2025-01-31", "no", "2", "", "x"]]).rows
+    )
+    assert str(frame["spent"].dtype) == "float64"
+    assert frame["day"].dt.day.tolist() == [31, 31]
+    assert frame[["left", "spent", "plan"]].isna().to_numpy().tolist() == [[True] * 3, [False] * 3]
+    assert frame["plan"][1] == "x"
+
+
+def test_a_part_is_named_after_content_and_contract_and_written_again_without_change(tmp_path):
+    name = dataset.part_name("0123456789abcdef" * 4, "contract")
+    assert name == "parts/0123456789abcdef-contract.parquet"
+    dataset.write_part(tmp_path, name, rows())
+    before = (tmp_path / name).read_bytes()
+    dataset.write_part(tmp_path, name, rows())
+    assert (tmp_path / name).read_bytes() == before
+    assert dataset.read_part(tmp_path, name).equals(rows())
+    assert dataset.row_hashes(tmp_path, [name, name]) == set(rows()[ROW].to_pylist())
+
+
+def test_a_part_that_is_gone_is_an_error_and_not_no_rows(tmp_path):
+    with pytest.raises(FileError, match=r"parts/gone\.parquet: gone or damaged; .*--rebuild"):
+        dataset.load(tmp_path, [(1, "parts/gone.parquet")])
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts" / "damaged.parquet").write_bytes(b"no part")
+    with pytest.raises(FileError, match="damaged"):
+        dataset.row_hashes(tmp_path, ["parts/damaged.parquet"])
+
+
+def test_only_parts_on_no_record_are_removed(tmp_path):
+    for name in ("parts/kept.parquet", "parts/stray.parquet"):
+        dataset.write_part(tmp_path, name, rows())
+    dataset.remove_strays(tmp_path, {"parts/kept.parquet"})
+    assert [path.name for path in (tmp_path / "parts").iterdir()] == ["kept.parquet"]
+
+
+# ------------------------------------------------------------------------------------------------ other tables
+def write(path: Path, cells: list[list[str]], header: list[str] | None = None) -> Path:
+    """Write rows of text as CSV."""
+    path.parent.mkdir(exist_ok=True)
+    lines = [",".join(row) for row in [header or COLUMNS.all, *cells]]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def test_the_tables_of_a_folder_are_read_in_name_order_each_row_once(tmp_path):
+    cells = client_cells(6)
+    write(tmp_path / "test" / "b.csv", cells[2:])
+    write(tmp_path / "test" / "a.CSV", cells[:4])
+    write(tmp_path / "test" / ".hidden.csv", client_cells(3, seed=9))
+    (tmp_path / "test" / "notes.txt").write_text("no table")
+    frame = dataset.read_tables(tmp_path / "test", COLUMNS, "classification")
+    assert frame["client"].tolist() == [row[0] for row in cells]
+
+
+def test_a_folder_without_tables_and_one_that_is_not_there_are_no_rows(tmp_path):
+    for folder in (tmp_path, tmp_path / "none"):
+        frame = dataset.read_tables(folder, COLUMNS, "classification")
+        assert (len(frame), list(frame.columns)) == (0, [*COLUMNS.all, ROW])
+
+
+def test_bad_rows_of_a_table_are_left_out_and_a_bad_table_is_told_by_name(tmp_path):
+    cells = client_cells(3)
+    cells[1][3] = "much"
+    table = dataset.read_table(write(tmp_path / "some.csv", cells), COLUMNS, "classification")
+    assert table["client"].to_pylist() == ["C00000", "C00002"]
+    write(tmp_path / "some.csv", [], ["client", "day"])
+    with pytest.raises(DataError, match=r"some\.csv: missing column\(s\) left, spent, since, plan"):
+        dataset.read_table(tmp_path / "some.csv", COLUMNS, "classification")
+
+
+HEADERS = {
+    "there": ["client", "day", "left", "spent", "since", "plan"],
+    "there, with a space": ["client", "day", " left", "spent", "since", "plan"],
+    "there, under the name in the files": ["client", "day", "Churn", "spent", "since", "plan"],
+    "not there": ["client", "day", "other", "spent", "since", "plan"],
+}
+
+
+@pytest.mark.parametrize("header", HEADERS.values(), ids=HEADERS)
+def test_clients_can_be_read_whether_the_target_is_there_or_not(tmp_path, header):
+    columns = COLUMNS.model_copy(update={"rename": {"Churn": "left"}})
+    path = write(tmp_path / "clients.csv", client_cells(3), header)
+    table = dataset.read_table(path, columns, "classification", labelled=False)
+    assert table["client"].to_pylist() == ["C00000", "C00001", "C00002"]
+    assert table["left"].null_count == (3 if "other" in header else 0)
+
+
+def test_a_frame_is_written_as_csv_that_reads_back(tmp_path):
+    frame = dataset.to_frame(rows())
+    dataset.write_frame(tmp_path / "some.csv", frame, COLUMNS.all)
+    assert dataset.read_table(tmp_path / "some.csv", COLUMNS, "classification").equals(rows())
+
+
+def test_raw_tables_of_the_tests_are_what_a_reader_gives(tmp_path):
+    path = write(tmp_path / "some.csv", client_cells(4))
+    assert readers.read(path, path.read_bytes()).cells.equals(raw(client_cells(4)))

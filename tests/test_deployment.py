@@ -1,0 +1,308 @@
+"""Deployment: what goes live and why, what a release holds, the way back, and production that was tampered with."""
+
+import hashlib
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from pipeline import releases
+from tests import project as projects
+from tests.project import Project, clients
+
+DECISIONS = "select kind, yes, reasons from decisions order by id"
+
+
+def challenged(project: Project, *window: str) -> None:
+    """Drop a week of flipped clients, and train on it."""
+    project.drop("week3.csv", clients(180, seed=3, day=15, flipped=True))
+    assert project.call("ingestion.py").code == 0
+    assert project.call("training.py", *window).code == 0
+
+
+def sha256(path: Path) -> str:
+    """Give the hash of a file in hex."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+# ---------------------------------------------------------------------------------------------- what goes live
+def test_a_challenger_that_is_no_better_is_refused_with_70_and_on_record(deployed):
+    deployed.call("training.py")
+    live = deployed.live()
+    refused = deployed.call("deployment.py")
+    assert refused.code == 70
+    assert "not deployed" in refused.complaint
+    assert deployed.live() == live
+    kind, yes, reasons = deployed.query(DECISIONS)[-1]
+    assert (kind, yes) == ("deploy", 0)
+    assert "asked for by hand" in reasons
+    assert "against the champion's" in reasons
+
+
+def test_a_challenger_that_is_better_is_deployed_and_on_record(deployed):
+    challenged(deployed, "--window", "1")
+    before = deployed.live()
+    facts = deployed.does("deployment.py")
+    assert deployed.live() == facts["release"] != before
+    kind, yes, reasons = deployed.query(DECISIONS)[-1]
+    assert (kind, yes) == ("deploy", 1)
+    assert json.loads(reasons) == facts["reasons"]
+    assert deployed.query("select id, replaced from releases order by number")[-1] == (
+        facts["release"],
+        before,
+    )
+    assert releases.verified(deployed.production(f"releases/{before}"))
+
+
+def test_a_challenger_that_is_better_by_less_than_the_margin_is_refused(deployed):
+    deployed.configure("deployment: {", "deployment: {margin: 0.95, ")
+    challenged(deployed, "--window", "1")
+    refused = deployed.call("deployment.py")
+    assert refused.code == 70
+    assert "a gain of more than 0.95" in refused.complaint
+
+
+def test_the_first_release_is_the_candidate_that_does_best_on_the_test_table(project):
+    project.configure(
+        "    logistic_regression:",
+        "    logistic_regression:\n    random_forest: {n_estimators: 1, max_depth: 1}",
+    )
+    project.test_table(clients(300, seed=100))
+    project.drop("week1.csv", clients(150, seed=1))
+    facts = project.does("fullprocess.py")
+    assert [(one["name"], one["deployed"]) for one in facts["challengers"]] == [
+        ("logistic_regression", True),
+        ("random_forest", False),
+    ]
+    assert facts["challengers"][0]["score"] > facts["challengers"][1]["score"]
+    assert project.champion().manifest["name"] == "logistic_regression"
+
+
+def test_without_candidates_there_is_nothing_to_deploy(project):
+    refused = project.call("deployment.py")
+    assert refused.code == 65
+    assert "training.py" in refused.complaint
+
+
+def test_a_candidate_that_was_changed_after_its_training_is_refused(deployed):
+    challenged(deployed)
+    with (deployed.folder / "models" / "logistic_regression-all" / releases.MODEL).open("ab") as model:
+        model.write(b"x")
+    refused = deployed.call("deployment.py")
+    assert refused.code == 70
+    assert "training.py" in refused.complaint
+
+
+def test_candidates_trained_against_another_champion_are_refused(redeployed):
+    redeployed.call("training.py")
+    redeployed.call("deployment.py", "--rollback")
+    refused = redeployed.call("deployment.py")
+    assert refused.code == 65
+    assert "another champion" in refused.complaint
+
+
+# ---------------------------------------------------------------------------------------------- a release
+def test_a_release_is_a_folder_with_everything_and_a_manifest_of_hashes(redeployed):
+    folder = redeployed.production(f"releases/{redeployed.live()}")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    held = {path.name for path in folder.iterdir()}
+    assert held >= {"trainedmodel.skops", "latestscore.txt", "ingestedfiles.txt", "manifest.json"}
+    assert manifest["files"] == {name: sha256(folder / name) for name in held - {"manifest.json"}}
+    assert manifest["id"] == folder.name
+    assert {"scikit-learn", "numpy", "skops"} <= set(manifest["libraries"])
+    assert set(manifest["features"]) == {"activity", "complaints", "branch"}
+    assert manifest["learnt_upto"] == 3
+    assert manifest["replaced"] == redeployed.query("select id from releases order by number")[0][0]
+    assert manifest["metric"] == "roc_auc"
+    assert manifest["score"]["low"] < manifest["score"]["value"] < manifest["score"]["high"]
+    assert len(manifest["reasons"]) == 2
+    assert manifest["data"]["rows"] > 0
+    assert re.fullmatch(r"0\.\d+\n", (folder / "latestscore.txt").read_text())
+    assert (folder / "ingestedfiles.txt").read_text() == redeployed.ingested("ingestedfiles.txt").read_text()
+
+
+def test_readers_find_the_live_files_through_links_that_change_together(redeployed):
+    for name in ("trainedmodel.skops", "latestscore.txt", "ingestedfiles.txt"):
+        path = redeployed.production(name)
+        assert path.readlink() == Path("current") / name
+        assert path.read_bytes() == redeployed.production(f"releases/{redeployed.live()}/{name}").read_bytes()
+    assert redeployed.production("current").readlink() == Path("releases") / str(redeployed.live())
+
+
+def test_the_list_marks_the_live_release(redeployed):
+    told = redeployed.call("deployment.py", "--list").out.splitlines()
+    assert len(told) == 2
+    assert told[0].startswith("  ")
+    assert told[1].startswith(f"* {redeployed.live()}")
+    facts = redeployed.does("deployment.py", "--list")["releases"]
+    assert [one["live"] for one in facts] == [False, True]
+
+
+def test_verifying_compares_every_release(redeployed):
+    assert redeployed.does("deployment.py", "--verify")["live"] == redeployed.live()
+    old = redeployed.does("deployment.py", "--list")["releases"][0]["release"]
+    redeployed.production(f"releases/{old}/latestscore.txt").write_text("1\n")
+    refused = redeployed.call("deployment.py", "--verify")
+    assert refused.code == 70
+    assert old in refused.complaint
+
+
+@pytest.mark.parametrize("others", ["2020", "2099"])
+def test_pruning_keeps_the_live_release_and_the_one_before(deployed, others):
+    first = deployed.live()
+    for day in (1, 2, 3):
+        stray = deployed.production(f"releases/{others}010{day}T000000Z-deadbeef")
+        shutil.copytree(deployed.production(f"releases/{first}"), stray)
+    deployed.configure("deployment: {", "deployment: {keep: 2, ")
+    challenged(deployed, "--window", "1")
+    live = deployed.does("deployment.py")["release"]
+    kept = releases.all_ids(deployed.production())
+    assert {first, live} <= set(kept)
+    assert len(kept) == (2 if others == "2020" else 4)
+    assert deployed.call("deployment.py", "--verify").code == 0
+
+
+WHY_NOT = projects.why_no_strace()
+
+
+@pytest.mark.skipif(WHY_NOT is not None, reason=str(WHY_NOT))
+def test_a_run_killed_while_it_prunes_leaves_no_half_release(deployed, tmp_path):
+    for day in (1, 2):
+        stray = deployed.production(f"releases/2020010{day}T000000Z-deadbeef")
+        shutil.copytree(deployed.production(f"releases/{deployed.live()}"), stray)
+    deployed.configure("deployment: {", "deployment: {keep: 2, ")
+    challenged(deployed, "--window", "1")
+    found = projects.points(deployed.copied(tmp_path / "undisturbed"), "deployment.py")
+    pruning = [point for point in found if point.name == "unlinkat" and "deadbeef" in point.told]
+    assert len(pruning) > 4
+    projects.killed(deployed, pruning[2], "deployment.py")
+    verified = deployed.call("deployment.py", "--verify")
+    assert (verified.code, verified.err) == (0, "")
+
+
+# ---------------------------------------------------------------------------------------------- the way back
+def test_a_rollback_makes_the_release_before_live_again_and_goes_on_record(redeployed):
+    first, second = (one["release"] for one in redeployed.does("deployment.py", "--list")["releases"])
+    assert redeployed.does("deployment.py", "--rollback") == {"release": first, "withdrawn": second}
+    assert redeployed.live() == first
+    kind, yes, reasons = redeployed.query(DECISIONS)[-1]
+    assert (kind, yes) == ("rollback", 1)
+    assert second in reasons
+    assert redeployed.does("deployment.py", "--rollback", second)["release"] == second
+    assert redeployed.live() == second
+
+
+def test_after_a_rollback_the_next_run_tells_of_the_release_that_is_live(redeployed):
+    assert redeployed.call("fullprocess.py").code == 0
+    list_before = (redeployed.folder / "reports" / "calllist.csv").read_text()
+    redeployed.call("deployment.py", "--rollback")
+    facts = redeployed.does("fullprocess.py")
+    assert facts["champion"]["release"] == redeployed.live()
+    told = float((redeployed.folder / "models" / "latestscore.txt").read_text())
+    assert told == pytest.approx(facts["champion"]["score"], abs=1e-5)
+    assert (redeployed.folder / "reports" / "calllist.csv").read_text() != list_before
+
+
+def test_there_is_no_way_back_from_the_first_release(deployed):
+    refused = deployed.call("deployment.py", "--rollback")
+    assert refused.code == 65
+    assert "no release to go back to" in refused.complaint
+
+
+@pytest.mark.parametrize("name", ["nothing", "../models", "."])
+def test_a_rollback_to_a_release_that_is_not_there_names_those_that_are(deployed, name):
+    refused = deployed.call("deployment.py", "--rollback", name)
+    assert refused.code == 64
+    assert str(deployed.live()) in refused.complaint
+
+
+def damaged(path: Path, how: str) -> None:
+    """Do to a file what people and disks do."""
+    if how == "missing":
+        path.unlink()
+    else:
+        path.write_bytes(b"" if how == "empty" else path.read_bytes()[:-1] + b"~")
+
+
+@pytest.mark.parametrize("how", ["altered", "empty", "missing"])
+@pytest.mark.parametrize("named", [True, False])
+def test_a_rollback_works_when_the_live_model_is_what_went_wrong(redeployed, how, named):
+    first, second = (one["release"] for one in redeployed.does("deployment.py", "--list")["releases"])
+    damaged(redeployed.production(f"releases/{second}/trainedmodel.skops"), how)
+    back = redeployed.call("deployment.py", "--rollback", *([first] if named else []))
+    assert (back.code, back.err) == (0, "")
+    assert redeployed.live() == first
+    assert redeployed.call("fullprocess.py").code == 0
+
+
+def test_a_rollback_works_when_the_live_release_is_gone(redeployed):
+    first, second = (one["release"] for one in redeployed.does("deployment.py", "--list")["releases"])
+    shutil.rmtree(redeployed.production(f"releases/{second}"))
+    refused = redeployed.call("fullprocess.py")
+    assert refused.code == 70
+    assert refused.complaint
+    assert redeployed.call("deployment.py", "--rollback", first).code == 0
+    assert redeployed.live() == first
+
+
+def test_a_rollback_to_a_damaged_release_is_refused_and_the_live_one_stays(redeployed):
+    first, second = (one["release"] for one in redeployed.does("deployment.py", "--list")["releases"])
+    damaged(redeployed.production(f"releases/{first}/trainedmodel.skops"), "altered")
+    refused = redeployed.call("deployment.py", "--rollback")
+    assert refused.code == 70
+    assert first in refused.complaint
+    assert redeployed.live() == second
+
+
+# ---------------------------------------------------------------------------------------------- tampered production
+@pytest.mark.parametrize("how", ["altered", "empty", "missing"])
+@pytest.mark.parametrize(
+    "name", ["trainedmodel.skops", "latestscore.txt", "ingestedfiles.txt", "manifest.json"]
+)
+def test_production_that_is_not_what_was_deployed_stops_every_run_in_one_line(deployed, name, how):
+    path = deployed.production(f"current/{name}")
+    kept = path.read_bytes()
+    damaged(path, how)
+    for script in ("fullprocess.py", "scoring.py", "training.py", "deployment.py"):
+        refused = deployed.call(script)
+        assert refused.code == 70
+        assert name in refused.complaint
+    path.write_bytes(kept)
+    assert deployed.call("deployment.py", "--verify").code == 0
+
+
+def test_a_missing_link_is_told_with_the_way_to_mend_it(redeployed):
+    live = redeployed.live()
+    redeployed.production("current").unlink()
+    refused = redeployed.call("fullprocess.py")
+    assert refused.code == 70
+    assert "deployment.py --rollback" in refused.complaint
+    assert str(live) in refused.complaint
+    assert redeployed.call("deployment.py", "--rollback", str(live)).code == 0
+    assert redeployed.call("fullprocess.py").code == 0
+
+
+def test_a_damaged_model_is_never_parsed(deployed):
+    path = deployed.production(f"releases/{deployed.live()}/trainedmodel.skops")
+    shutil.copy(Path(__file__), path)
+    refused = deployed.call("scoring.py", "--model", str(path))
+    assert refused.code == 70
+    assert "SHA-256" in refused.complaint
+
+
+def test_a_quiet_tick_notices_a_model_that_was_changed_and_one_that_was_put_back(deployed):
+    deployed.settle()
+    assert deployed.call("fullprocess.py").code == 0
+    assert deployed.run("fullprocess.py").code == 0
+    model = deployed.production("current/trainedmodel.skops")
+    kept = model.read_bytes()
+    damaged(model, "altered")
+    for _ in range(2):
+        refused = deployed.run("fullprocess.py")
+        assert refused.code == 70
+        assert "trainedmodel.skops" in refused.complaint
+    model.write_bytes(kept)
+    again = deployed.run("fullprocess.py")
+    assert (again.code, again.out, again.err) == (0, "", "")

@@ -1,0 +1,364 @@
+"""The history in its database: made by migrations, only added to, and never read by a program that doesn't know it."""
+
+import csv
+import io
+import math
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from pipeline import records
+from pipeline.drift import Verdict
+from pipeline.errors import ConfigError, FileError
+from pipeline.metrics import Score
+from pipeline.records import FileRecord, Records
+
+ROOT = Path(__file__).resolve().parents[1]
+SCORE = Score(0.8, 0.7, 0.9, 200)
+VERDICTS = [Verdict("iqr", True, 0.7, 0.75, "worse"), Verdict("t_test", False, None, None, "no verdict")]
+
+
+@pytest.fixture
+def url(tmp_path) -> str:
+    """A database that isn't there yet, in a folder that isn't either."""
+    return f"sqlite:///{tmp_path}/deep/records.db"
+
+
+@pytest.fixture
+def book(url):
+    """Open records."""
+    with records.opened(url) as book:
+        yield book
+
+
+def file(name: str = "a.csv", status: str = "ingested", **facts: Any) -> FileRecord:
+    """Give a record of a file whose content is told by its name."""
+    return FileRecord("data", name, f"hash of {name}", status, "contract", **facts)
+
+
+def refused(url: str) -> str:
+    """Give what is said about a database that can't be opened: one line."""
+    with pytest.raises(FileError) as caught, records.opened(url) as book:
+        book.runs(finished=False)
+    assert len(str(caught.value).splitlines()) == 1
+    return str(caught.value)
+
+
+# ------------------------------------------------------------------------------------------------ the schema
+def test_the_schema_that_the_migrations_make_is_the_one_the_code_knows(url):
+    with records.opened(url) as book, book.engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_server_default": True})
+        assert compare_metadata(context, records.schema) == []
+        assert context.get_current_revision() == records.SCHEMA_VERSION
+
+
+def test_the_version_the_code_names_is_the_newest_migration():
+    settings = Config()
+    settings.set_main_option("script_location", str(ROOT / "pipeline" / "migrations"))
+    assert ScriptDirectory.from_config(settings).get_heads() == [records.SCHEMA_VERSION]
+
+
+def test_opening_again_keeps_everything_and_changes_nothing(url, tmp_path):
+    with records.opened(url) as book:
+        book.add_files([file()])
+    before = (tmp_path / "deep" / "records.db").read_bytes()
+    with records.opened(url) as book:
+        assert [one.name for one in book.files("ingested")] == ["a.csv"]
+    assert (tmp_path / "deep" / "records.db").read_bytes() == before
+
+
+def test_a_database_of_a_newer_version_is_refused(url, tmp_path):
+    with records.opened(url):
+        pass
+    with sqlite3.connect(tmp_path / "deep" / "records.db") as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    told = refused(url)
+    assert (
+        told == f"{tmp_path}/deep/records.db: written by a newer version (schema 9999); this one knows 0001"
+    )
+
+
+def test_whoever_only_reads_makes_no_database(url, tmp_path):
+    with records.opened(url, reading=True) as book:
+        assert book.runs(finished=False) == book.files("ingested") == []
+    assert list(tmp_path.iterdir()) == []
+    with records.opened(url) as book:
+        book.start_run()
+    with records.opened(url, reading=True) as book:
+        assert len(book.runs(finished=False)) == 1
+
+
+DAMAGED = {
+    "text": lambda content: b"This is no database. " * 100,
+    "half": lambda content: content[: len(content) // 2],
+    "overwritten": lambda content: content[:4096] + os.urandom(8192) + content[12288:],
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGED.values(), ids=DAMAGED)
+def test_a_damaged_database_is_told_by_name(url, tmp_path, damage):
+    with records.opened(url) as book:
+        book.add_files(file(f"{number} {'x' * 200}") for number in range(200))
+    path = tmp_path / "deep" / "records.db"
+    path.write_bytes(damage(path.read_bytes()))
+    with (
+        pytest.raises(FileError, match=r"records\.db: database error: ") as caught,
+        records.opened(url) as book,
+    ):
+        book.decisions()
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_folder_and_what_can_not_be_made_are_told_by_name(tmp_path):
+    assert f"{tmp_path}: database error: unable to open" in refused(f"sqlite:///{tmp_path}")
+
+
+@pytest.mark.parametrize("url", ["postgresql+nodriver://host/name", "mysql+pymysql://host/name"])
+def test_a_database_without_its_driver_is_told(url):
+    with (
+        pytest.raises(ConfigError, match=r"paths\.database: .*; is its driver installed\?"),
+        records.opened(url),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("tables", range(1, 8))
+def test_killed_while_the_schema_is_made_the_next_run_makes_it(url, tables):
+    code = f"""
+import os, sqlalchemy as sa
+from pipeline import records
+made = []
+@sa.event.listens_for(sa.Engine, "after_cursor_execute")
+def kill(connection, cursor, statement, *others):
+    made.extend([1] if "CREATE TABLE" in statement else [])
+    if len(made) == {tables}:
+        os.kill(os.getpid(), 9)
+with records.opened({url!r}):
+    pass
+"""
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == -signal.SIGKILL
+    with records.opened(url) as book:
+        book.add_files([file()])
+        assert book.last_file() == 1
+        assert sa.inspect(book.engine).has_table("timings")
+
+
+# ------------------------------------------------------------------------------------------------ runs
+def test_a_run_counts_as_cut_off_until_it_is_finished(book):
+    assert (book.start_run(), book.start_run()) == (1, 2)
+    book.finish_run("deployed", {"fits": 2})
+    assert [(run.id, run.outcome, run.facts) for run in book.runs()] == [(2, "deployed", '{"fits": 2}')]
+    assert [run.id for run in book.runs(finished=False)] == [1, 2]
+    assert book.runs()[0].started <= book.runs()[0].finished <= records.now()
+
+
+def test_what_is_recorded_is_filed_under_the_run_and_by_hand_under_0(book):
+    book.add_timings({"by hand": 0.5})
+    book.start_run()
+    book.add_timings({"ingestion": 2, "scoring": 1})
+    assert [(row.run, row.step, row.seconds) for row in book.timings()] == [
+        (0, "by hand", 0.5), (1, "ingestion", 2), (1, "scoring", 1),
+    ]  # fmt: skip
+
+
+# ------------------------------------------------------------------------------------------------ files
+def test_files_are_given_by_status_in_the_order_of_their_numbers(book):
+    book.add_files([file("b"), file("a", "set aside"), file("c", "repeated")])
+    book.add_files([])
+    book.add_files([file("d", "repeated")])
+    assert [(one.id, one.name) for one in book.files("repeated", "ingested")] == [
+        (1, "b"),
+        (3, "c"),
+        (4, "d"),
+    ]
+    assert book.last_file() == 1
+
+
+def test_files_are_put_on_record_all_at_once_or_not_at_all(book):
+    with pytest.raises(sa.exc.IntegrityError):
+        book.add_files([file("a"), file("b", rows=None)])
+    assert book.files("ingested") == []
+
+
+def test_a_content_set_aside_is_known_only_under_the_contract_it_was_set_aside_under(book):
+    book.add_files([file("good"), file("bad", "set aside")])
+    assert book.content_known("contract") == {"hash of good", "hash of bad"}
+    assert book.content_known("another") == {"hash of good"}
+
+
+def test_parts_and_labelled_rows_are_those_of_the_files_asked_for(book):
+    outputs = {1: "part 1", 2: "", 3: "part 3", 4: "part 4"}
+    book.add_files(
+        file(str(number), output=output, labelled=10**number) for number, output in outputs.items()
+    )
+    assert book.parts() == [(1, "part 1"), (3, "part 3"), (4, "part 4")]
+    assert book.parts(above=1, upto=3) == [(3, "part 3")]
+    assert (book.labelled_rows(), book.labelled_rows(since=2), book.labelled_rows(2, 3)) == (
+        11110,
+        11100,
+        1100,
+    )
+
+
+def test_an_empty_history_has_no_files_rows_or_scores(book):
+    assert (book.last_file(), book.labelled_rows(), book.parts()) == (0, 0, [])
+    assert (book.scored_upto("r"), book.latest_score("f1", "r"), book.learnt_upto(), book.regime_from()) == (
+        0,
+        None,
+        0,
+        0,
+    )
+
+
+def test_a_rebuild_changes_records_in_place_all_at_once(book):
+    book.add_files([file("a.csv", rows=5), file("b.csv", rows=5)])
+    book.replace_files({1: file("a.csv", "set aside"), 2: file("b.csv", rows=7)})
+    assert [(one.id, one.rows) for one in book.files("ingested", "set aside")] == [(1, 0), (2, 7)]
+    with pytest.raises(sa.exc.IntegrityError):
+        book.replace_files({1: file("a.csv", rows=9), 2: file("b.csv", rows=None)})
+    assert book.files("set aside")[0].rows == 0
+
+
+def test_ingestedfiles_txt_has_a_line_per_file_oldest_first_with_all_counts(book):
+    facts: dict[str, Any] = {
+        "rows": 90,
+        "duplicates": 5,
+        "formatting_changes": 7,
+        "imputed": 1,
+        "outliers": 2,
+        "rejected_rows": 3,
+    }
+    odd = file('odd, "name"\n.csv', **facts, output="parts/a.parquet")
+    book.add_files([odd, file("bad.csv", "set aside"), file("copy.csv", "repeated", duplicates=95)])
+    lines = list(csv.reader(io.StringIO(book.ingested_text(), newline="")))
+    assert ",".join(lines[0]) == (
+        "source_location,filename,num_entries,timestamp,duplicates,formatting_changes,imputed,outliers,rejected_rows,"
+        "sha256,output"
+    )
+    assert [line[:3] + line[4:] for line in lines[1:]] == [
+        [
+            "data",
+            'odd, "name"\n.csv',
+            "90",
+            "5",
+            "7",
+            "1",
+            "2",
+            "3",
+            'hash of odd, "name"\n.csv',
+            "parts/a.parquet",
+        ],
+        ["data", "copy.csv", "0", "95", "0", "0", "0", "0", "hash of copy.csv", ""],
+    ]
+    assert all(len(line[3]) == 20 and line[3].endswith("Z") for line in lines[1:])
+    assert book.ingested_text(upto=2).count("copy.csv") == 0
+
+
+def test_a_file_name_that_is_not_utf_8_can_be_recorded(book):
+    book.add_files([FileRecord("data", os.fsdecode(b"caf\xe9.csv"), "hash", "ingested", "contract")])
+    assert "data,caf\\xe9.csv,0," in book.ingested_text()
+
+
+# ------------------------------------------------------------------------------------------------ scores and verdicts
+def test_a_score_recorded_twice_is_recorded_once_with_its_verdicts(book):
+    for value in (0.8, 0.1):
+        book.add_score("r", "3-4", (3, 4), "f1", Score(value, 0.7, 0.9, 200), VERDICTS)
+    assert [(row.value, row.low, row.high, row.rows) for row in book.scores("f1")] == [(0.8, 0.7, 0.9, 200)]
+    found = [
+        (row.test, row.drifted, row.statistic, row.threshold, row.why, row.last_file)
+        for row in book.verdicts()
+    ]
+    assert found == [("iqr", True, 0.7, 0.75, "worse", 4), ("t_test", False, None, None, "no verdict", 4)]
+
+
+def test_scores_and_verdicts_are_those_of_the_release_asked_for(book):
+    for release, batch, metric in (("r", "3", "f1"), ("s", "3", "f1"), ("r", "4", "f1"), ("r", "5", "brier")):
+        book.add_score(release, batch, (int(batch), int(batch)), metric, SCORE, VERDICTS)
+    assert (len(book.scores("f1")), len(book.scores("f1", "r")), len(book.scores("brier"))) == (3, 2, 1)
+    assert (len(book.verdicts()), len(book.verdicts("r")), len(book.verdicts("r", above=4))) == (8, 6, 2)
+    assert book.verdicts("r", above=5) == book.verdicts("other") == []
+
+
+def test_a_batch_scored_by_two_metrics_has_its_verdicts_once(book):
+    for metric in ("f1", "brier"):
+        book.add_score("r", "3", (3, 3), metric, SCORE, VERDICTS if metric == "f1" else ())
+    assert len(book.verdicts()) == 2
+
+
+def test_an_undefined_score_is_recorded_as_none_and_not_among_the_scores(book):
+    book.add_score("r", "1", (1, 1), "roc_auc", Score(math.nan, math.nan, math.nan, 5))
+    assert book.scores("roc_auc") == []
+    assert book.scored_upto("r") == 1
+
+
+def test_the_latest_score_is_one_on_rows_that_came_after_the_release(book):
+    book.add_score("r", "proof-1", (0, 0), "f1", Score(0.9, 0.8, 1.0, 50))
+    assert book.latest_score("f1", "r") is None
+    for last, value in ((4, 0.7), (6, 0.6)):
+        book.add_score("r", str(last), (last - 1, last), "f1", Score(value, 0, 1, 50))
+    assert (book.latest_score("f1", "r"), book.scored_upto("r")) == (0.6, 6)
+    assert book.latest_score("f1", "other") is None
+
+
+# ------------------------------------------------------------------------------------------------ decisions, releases
+def test_decisions_keep_their_reasons_and_say_where_the_regime_began(book):
+    book.add_decision("retrain", True, ["drift"], regime_from=5)
+    book.add_decision("retrain", False, ["no", "reason"], regime_from=7)
+    book.add_decision("deploy", False, ["worse"], learnt_upto=6)
+    assert [(row.kind, row.yes, row.reasons) for row in book.decisions("retrain")] == [
+        ("retrain", True, '["drift"]'), ("retrain", False, '["no", "reason"]'),
+    ]  # fmt: skip
+    assert (len(book.decisions()), book.regime_from(), book.learnt_upto()) == (3, 5, 6)
+
+
+def test_a_release_recorded_twice_is_recorded_once(book):
+    facts = {
+        "model": "ridge",
+        "window": "all",
+        "metric": "r2",
+        "score": None,
+        "replaced": None,
+        "at": records.now(),
+    }
+    for learnt in (3, 4):
+        book.add_release(id="one", learnt_upto=learnt, reasons=["first"], **facts)
+    book.add_release(id="two", learnt_upto=9, reasons=["better"], **facts)
+    assert [(row.number, row.id, row.learnt_upto, row.reasons) for row in book.releases()] == [
+        (1, "one", 3, '["first"]'), (2, "two", 9, '["better"]'),
+    ]  # fmt: skip
+    assert book.learnt_upto() == 9
+
+
+@pytest.mark.parametrize(
+    ("score", "text"), [(0.8234567, "0.823457\n"), (1, "1\n"), (1234567.8, "1.23457e+06\n")]
+)
+def test_latestscore_txt_is_one_number(score, text):
+    assert records.score_text(score) == text
+    assert float(text) == pytest.approx(score, rel=1e-5)
+
+
+def test_a_committed_record_survives_a_killed_writer_and_an_open_one_leaves_no_half(url):
+    code = f"""
+import os
+from pipeline import records
+with records.opened({url!r}) as book:
+    book.add_files([records.FileRecord("data", "a.csv", "h", "ingested", "c")])
+    with book.engine.begin() as connection:
+        connection.execute(records.files.update().values(name="b.csv"))
+        os.kill(os.getpid(), 9)
+"""
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == -signal.SIGKILL
+    with records.opened(url) as book:
+        assert isinstance(book, Records)
+        assert [one.name for one in book.files("ingested")] == ["a.csv"]
