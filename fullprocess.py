@@ -127,7 +127,7 @@ def retrain(config: Config, book: "Records", champion: Release | None, force: bo
         decision = decisions.Decision(True, ["forced by hand"])
     elif champion is None:
         decision = decisions.Decision(
-            now.rows > 0, ["nothing is deployed yet"] if now.rows else ["no labelled rows yet"]
+            now.rows > 0, ["no model was deployed yet"] if now.rows else ["no labelled rows yet"]
         )
     elif list(champion.features) != list(config.columns.features):
         decision = decisions.Decision(

@@ -79,6 +79,7 @@ def _newest_score(config: Config, book: Records, live: Release) -> Facts:
         found = {name: getattr(newest, name) for name in ("value", "low", "high", "rows", "at")}
         return {"metric": newest.metric, **found, "batch": newest.batch, "on": on}
     first = {name: _finite(value) for name, value in live.manifest["score"].items()}
+    first["rows"] = live.manifest["score"]["rows"]
     on = f"{first['rows']:,} rows that it was proven on before it went live"
     return {
         "metric": live.manifest["metric"],

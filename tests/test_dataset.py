@@ -26,7 +26,8 @@ def text(path: Path) -> str:
     return path.read_bytes().decode()
 
 
-TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8)
+SIGNS = st.characters(exclude_categories=["Cs"], exclude_characters="\0") | st.sampled_from('",\r\n ')
+TEXTS = st.text(SIGNS, max_size=8)
 MOMENTS = st.datetimes(datetime.datetime(1, 1, 1)).map(datetime.datetime.isoformat)
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False).map(repr)
 

@@ -116,7 +116,7 @@ def test_a_damaged_database_is_told_by_name(url, tmp_path, damage):
         pytest.raises(FileError, match=r"records\.db: database error: ") as caught,
         records.opened(url) as book,
     ):
-        book.decisions()
+        book.files("ingested")
     assert len(str(caught.value).splitlines()) == 1
 
 
