@@ -134,7 +134,9 @@ def proof_rows(
         rows = dataset.load(config.ingested, book.parts(upto=candidate["learnt_upto"]))
         rows = rows[rows[config.columns.target.name].notna()]
         found = rows[holdout.proof(rows, champion.learnt_upto, config.deployment.proof_rows)]
-        if len(found) < LEAST_PROOF:
+        if len(found) < LEAST_PROOF and not (
+            len(found) and book.regime_from()
+        ):  # they may be of another regime
             found = pd.concat([test[~test[ROW].isin(set(found[ROW]))], found])
     if not len(found):
         raise DataError(
@@ -252,6 +254,7 @@ def _release(
             name: best.facts[name]
             for name in ("name", "window", "options", "rows", "learnt_upto", "target", "task")
         },
+        "proof": {"above": best.facts["proof_above"], "most": config.deployment.proof_rows},
         "features": best.facts["features"],
         "typical": best.facts["typical"],
         "metric": metric.name,

@@ -66,7 +66,7 @@ def train(config: Config, book: Records, champion: Release | None, windows: list
                 raise
             log.info("no training on %s: %s", _told(window), problem)
             continue
-        for name, options in config.model.candidates.items():
+        for name, options in (config.model.candidates or models.DEFAULTS[config.task]).items():
             start = time.perf_counter()
             log.info("training %s on %s rows (%s)", name, f"{len(rows):,}", _told(window))
             model = models.build(

@@ -5,6 +5,7 @@ A real project is laid in a temporary folder (in memory if there's /dev/shm), th
 """
 
 import os
+import re
 import resource
 import shutil
 import statistics
@@ -58,7 +59,7 @@ def _project_with(number: int, folder: Path) -> list[str]:
     ):  # every thousandth is new, the others repeat it
         content = f"{header}\nCorporation {position // 1000},{row.split(',', 1)[1]}\n"
         (source / f"extra_{position:06d}.csv").write_text(content)
-    config = (PROJECT / "config.yaml").read_text().replace("source: practicedata", "source: drop")
+    config = re.sub(r"source: \w+", "source: drop", (PROJECT / "config.yaml").read_text(), count=1)
     (folder / "config.yaml").write_text(config)
     command = [sys.executable, str(PROJECT / "fullprocess.py"), "--config", str(folder / "config.yaml")]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)

@@ -11,6 +11,7 @@ from pipeline.config import Config
 from pipeline.errors import FileError
 
 Stamps = dict[str, str]
+TEXTS = ("finaldata.csv", "ingestedfiles.txt")  # what people read; written anew if it is gone
 
 
 def look(config: Config) -> tuple[Stamps, Stamps]:
@@ -47,6 +48,8 @@ def unfinished(config: Config) -> bool:
     """Say whether a run is to be finished: one was cut off, rows wait to be judged, or the config changed since."""
     database = config.database.removeprefix("sqlite:///")
     if database != config.database and not Path(database).exists():
+        return True
+    if not all((config.ingested / name).exists() for name in TEXTS):
         return True
     try:
         return _state_file(config).read_text(encoding="utf-8") != _done(config)
@@ -86,9 +89,7 @@ def rest(config: Config, found: Stamps, folders: Stamps) -> None:
     database = (
         [] if not config.database.startswith("sqlite:///") else [config.database.removeprefix("sqlite:///")]
     )
-    tables = [
-        config.ingested / name for name in ("finaldata.csv", "ingestedfiles.txt", "seen.txt", "state.txt")
-    ]
+    tables = [config.ingested / name for name in (*TEXTS, "seen.txt", "state.txt")]
     others = [*releases.watched(config.production), *tables, *database]
     files.write_text(
         Path(watch.watch_file(config.file)), watch.watch_text(config.file, found, folders, others)

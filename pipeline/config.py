@@ -136,9 +136,7 @@ class Cleaning(Section):
 class Model(Section):
     """Which models compete, with the options of each, and the seed that makes training repeatable."""
 
-    candidates: Annotated[dict[str, dict[str, Any] | None], Field(min_length=1)] = {
-        "logistic_regression": None
-    }
+    candidates: Annotated[dict[str, dict[str, Any] | None], Field(min_length=1)] | None = None
     seed: Count = 0
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 MISSING = "(missing)"  # the category of a cell without a value: that it is empty may itself tell something
 POSITIVE = ("1", "yes", "true", "y", "t")  # what counts as positive where the config doesn't say
 LARGEST = 1e30  # numbers beyond are taken for this: forests take 32-bit numbers, and scaling squares them
+MANY = 100_000  # rows from which a second thread gains more than it costs
 RAREST = 10  # rows a category needs for a column of its own, where rarer and unseen ones share one
 
 
@@ -83,6 +84,11 @@ MODELS: dict[str, Kind] = {
     "ridge": Kind(ridge, ("regression",)),
 }
 
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "classification": {"logistic_regression": {}},
+    "regression": {"ridge": {}},
+}
+
 # Every type a model file may hold beside what skops trusts by itself. A file can't add to it. Trees are plain data
 # to scikit-learn's own code, which trusts it; that's why files are checked against their hash before they're parsed.
 TRUSTED = [
@@ -139,7 +145,8 @@ def fit(model, inputs: "pd.DataFrame", truth: np.ndarray):
     """
     hardly = {name: 0.0 for name in inputs if inputs[name].count() < RAREST}
     try:
-        return model.fit(inputs.fillna(hardly), truth)
+        with _threads(len(inputs)):
+            return model.fit(inputs.fillna(hardly), truth)
     except ValueError as problem:
         told = " ".join(str(problem).split())
         raise ConfigError(f"config.yaml: model.candidates: {model.steps[-1][0]}: {told}") from problem
@@ -149,7 +156,15 @@ def predict(model, inputs: "pd.DataFrame", task: str) -> np.ndarray:
     """Give the prediction of each row, shape (rows,): the probability of the positive class, or the value."""
     if not len(inputs):
         return np.empty(0)
-    return model.predict_proba(inputs)[:, 1] if task == "classification" else model.predict(inputs)
+    with _threads(len(inputs)):
+        return model.predict_proba(inputs)[:, 1] if task == "classification" else model.predict(inputs)
+
+
+def _threads(rows: int):
+    """Keep libraries to one thread where the rows are few: on a busy machine threads wait for each other."""
+    from threadpoolctl import threadpool_limits
+
+    return threadpool_limits(1 if rows < MANY else None)
 
 
 def inputs_of(rows: "pd.DataFrame", features: Features) -> "pd.DataFrame":

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline import agenda, cleaning, dataset, metrics, models, rejected, releases, words
+from pipeline import agenda, cleaning, dataset, holdout, metrics, models, rejected, releases, words
 from pipeline.config import Config, Feature
 from pipeline.errors import FileError
 from pipeline.records import Records
@@ -412,7 +412,7 @@ def outcomes(config: Config, book: Records) -> Facts | None:
 
 
 def _unseen(config: Config, book: Records, live: Release) -> tuple["pd.DataFrame", str]:
-    """Give labelled rows that a release has not learnt from: the newest it was scored on, else the test table."""
+    """Give labelled rows that a release has not learnt from: scored since, else of its proof, else the test table."""
     target = config.columns.target.name
     parts = book.parts(live.learnt_upto, upto=book.scored_upto(live.id))
     taken: list[tuple[int, str]] = []
@@ -428,6 +428,13 @@ def _unseen(config: Config, book: Records, live: Release) -> tuple["pd.DataFrame
             rows,
             f"the newest {words.counted(len(taken), 'file')}, scored before any model learnt from them",
         )
+    above, most = live.manifest["proof"]["above"], live.manifest["proof"]["most"]
+    if above is not None:
+        rows = dataset.load(config.ingested, book.parts(upto=live.learnt_upto))
+        rows = rows[rows[target].notna()]
+        rows = rows[holdout.proof(rows, above, most)]
+        if len(rows) >= config.scoring.min_rows:
+            return rows, "the rows that it was proven on before it went live"
     rows = dataset.read_tables(config.test, config.columns, config.task)
     return rows[rows[target].notna()], "the test table, which no model learns from"
 

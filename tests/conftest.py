@@ -4,8 +4,12 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.project import Project, clients
+
+settings.register_profile("here", deadline=None)  # a busy machine is no failure
+settings.load_profile("here")
 
 # On a few hundred rows the trees' threads spend their time waiting for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -82,11 +82,11 @@ def test_reasons_come_strongest_first_and_name_missing_cells(ranked):
 
 
 def test_equal_predictions_stay_in_the_order_of_the_rows():
-    rows = clients().assign(spent=50.0, since=pd.Timestamp("2011-01-26"), plan="gold")
-    assert (
-        calllist.ranked(rows, fitted(), manifest(), COLUMNS, "classification")["client"].tolist()
-        == rows["client"].tolist()
-    )
+    spent = np.array([20.0, 60.0, 100.0] * 66 + [20.0, 60.0])
+    rows = clients().assign(spent=spent, since=pd.Timestamp("2011-01-26"), plan="gold")
+    ranked = calllist.ranked(rows, fitted(), manifest(), COLUMNS, "classification")
+    assert ranked["probability"].nunique() == 3
+    assert ranked["client"].tolist() == [client for start in range(3) for client in rows["client"][start::3]]
 
 
 @pytest.mark.parametrize(

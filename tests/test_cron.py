@@ -129,7 +129,7 @@ def install(project: Path) -> Path:
     (project / ".venv").symlink_to(sys.prefix)
     (project / "drop").mkdir()
     config = (project / "config.yaml").read_text()
-    rewrite(project / "config.yaml", edited(config, r"(?m)^  source: practicedata\b", "  source: drop"))
+    rewrite(project / "config.yaml", edited(config, r"(?m)^  source: \w+", "  source: drop"))
     return project
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline import cleaning, dataset, readers
@@ -32,6 +32,7 @@ MOMENTS = st.datetimes(datetime.datetime(1, 1, 1)).map(datetime.datetime.isoform
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False).map(repr)
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(
     st.lists(
         st.tuples(TEXTS, MOMENTS, TEXTS, NUMBERS | st.just(""), MOMENTS | st.just(""), TEXTS), max_size=6

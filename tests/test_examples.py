@@ -41,7 +41,7 @@ def test_an_example_goes_from_files_to_a_deployed_model_and_on(name, examples, t
     assert ingested["rejected_files"] == ingested["rejected_rows"] == 0
 
     trained = project.does("training.py")["candidates"]
-    assert {one["name"] for one in trained} == set(project.config.model.candidates)
+    assert {one["name"] for one in trained} == set(project.config.model.candidates or {})
     scored = project.does("scoring.py")["candidates"]
     release = project.does("deployment.py")["release"]
     assert release == project.live()
