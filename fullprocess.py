@@ -180,16 +180,24 @@ def situation(config: Config, book: "Records", champion: Release | None) -> deci
     reasons = []
     regime_from = book.regime_from()
     if agreed:
-        if (
-            len(book.parts(regime_from - 1)) > config.drift.min_history
-        ):  # else it's still the last drift that is told
-            regime_from = agreed[0][0].first_file
+        if not regime_from or went_well(config, book, regime_from, agreed[0][0].first_file):
+            regime_from = agreed[0][0].first_file  # else it's still the last drift that is told
         whys = "; ".join(f"{verdict.test}: {verdict.why}" for verdict in agreed[-1])
         reasons = [
             f"{len(agreed)} of {len(batches)} new batch(es) drifted, the latest is {agreed[-1][0].batch}: {whys}"
         ]
     rows, learnt = book.labelled_rows(regime_from), book.labelled_rows(regime_from, upto=trained)
     return decisions.Situation(rows, learnt, len(batches), reasons, regime_from)
+
+
+def went_well(config: Config, book: "Records", since: int, until: int) -> bool:
+    """Say whether a batch of the files from `since` on and before `until` was judged without drift."""
+    votes: dict[tuple[str, str], int] = {}
+    for verdict in book.verdicts(above=since - 1):
+        if verdict.last_file < until:
+            batch = verdict.release, verdict.batch
+            votes[batch] = votes.get(batch, 0) + verdict.drifted
+    return any(against < config.drift.require for against in votes.values())
 
 
 def windows(config: Config, book: "Records") -> list[int | None]:

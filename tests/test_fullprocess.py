@@ -13,7 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline import releases
+import fullprocess
+from pipeline import records, releases
+from pipeline.drift import Verdict
+from pipeline.metrics import Score
 from tests import project as projects
 from tests.project import PRICES, ROOT, Project, clients, houses
 
@@ -583,3 +586,15 @@ def test_a_first_run_killed_while_it_makes_production_is_finished_by_the_next(pr
         return [point for point in found if moves_production(point)]
 
     assert wrong_after_kills(project, tmp_path, choose) == {}
+
+
+def test_a_drift_begins_a_new_regime_only_after_a_batch_that_went_well(project):
+    """Files 3 and 4 drifted, 5 went well, 6 drifted: what is told in 6 is another drift than that of 3."""
+    with records.opened(project.config.database) as book:
+        for number, votes in ((3, 2), (4, 3), (5, 1), (6, 2)):
+            found = [Verdict(f"test {vote}", vote < votes, 0.5, 0.6, "made up") for vote in range(3)]
+            score = Score(0.5, 0.4, 0.6, 100)
+            book.add_score("release", str(number), (number, number), "roc_auc", score, found)
+        assert not fullprocess.went_well(project.config, book, since=3, until=5)
+        assert fullprocess.went_well(project.config, book, since=3, until=6)
+        assert not fullprocess.went_well(project.config, book, since=6, until=7)
