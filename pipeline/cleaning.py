@@ -180,7 +180,7 @@ def to_dates(cells: pa.Array) -> tuple[pa.Array, Flaws]:
 
 
 def to_categories(cells: pa.Array) -> tuple[pa.Array, Flaws]:
-    """Give the text; whole numbers in one spelling, so that 1, 1.0 and 01 are one category."""
+    """Give the text; whole numbers in one spelling, so that 1 and 1.0 are one category."""
     encoded = cells.dictionary_encode()
     names = pa.array([_category(name) for name in encoded.dictionary.to_pylist()], pa.string())
     return pa.DictionaryArray.from_arrays(encoded.indices, names).cast(pa.string()), []

@@ -74,7 +74,7 @@ def read_csv(content: bytes) -> RawTable:
         )
     except (pa.ArrowInvalid, pa.ArrowKeyError) as problem:
         raise NotATable(f"not a CSV table: {str(problem).splitlines()[0]}") from None
-    if b'"' in content and content.count(b"\n") > cells.num_rows + len(ragged) + 1:
+    if b'"' in content and content.count(b"\n") + content.count(b"\r") > cells.num_rows + len(ragged) + 1:
         _check_quotes(content)
     numbers = {bad.line for bad in ragged}  # pyarrow counts records, people count lines
     ragged = [

@@ -9,6 +9,7 @@ from pipeline.readers import LONGEST_VALUE, BadRow
 
 FOLDER = "rejected"
 REASONS = "reasons.csv"
+LONGEST_NAME = 50  # characters, 200 bytes at the most: with what is added to it a name has to fit in 255
 REASONS_HEADER = ["file", "line", "column", "value", "reason"]
 
 
@@ -28,7 +29,7 @@ def only_lines(content: bytes, wanted: set[int]) -> bytes:
 def put(ingested: Path, name: str, sha256: str, content: bytes, flaws: list[BadRow]) -> None:
     """Put the bad rows, or the whole bad file, into rejected/, and a line for each flaw into reasons.csv, once."""
     folder = ingested / FOLDER
-    with files.replacing(folder / f"{sha256[:8]}-{name}") as draft:
+    with files.replacing(folder / f"{sha256[:8]}-{name[-LONGEST_NAME:]}") as draft:
         draft.write_bytes(content)
     text = io.StringIO()
     out = csv.writer(text, lineterminator="\n")

@@ -93,6 +93,8 @@ def make(production: Path, model_file: Path, texts: dict[str, str], facts: dict[
     """Write a release that is not live yet: the model, the texts by file name, and the manifest with `facts`."""
     made_at = facts["made_at"].replace("-", "").replace(":", "")
     folder = production / FOLDER / f"{made_at}-{files.sha256(model_file)[:8]}"
+    for stray in (production / FOLDER).glob(f".*{files.DRAFT}"):  # of a run that was cut off
+        files.remove_folder(stray)
     with files.replacing_folder(folder) as draft:
         shutil.copyfile(model_file, draft / MODEL)
         for name, text in texts.items():

@@ -306,3 +306,12 @@ def test_a_quiet_tick_notices_a_model_that_was_changed_and_one_that_was_put_back
     model.write_bytes(kept)
     again = deployed.run("fullprocess.py")
     assert (again.code, again.out, again.err) == (0, "", "")
+
+
+def test_the_draft_of_a_release_that_was_cut_off_is_cleared_by_the_next(deployed):
+    draft = deployed.production("releases/.20200101T000000Z-deadbeef.draft")
+    draft.mkdir()
+    (draft / "trainedmodel.skops").write_bytes(b"half")
+    challenged(deployed, "--window", "1")
+    deployed.call("deployment.py")
+    assert not draft.exists()

@@ -610,3 +610,12 @@ def test_rows_are_kept_in_the_order_they_came(project):
         project.call("ingestion.py")
     seeds = [row.partition(" ")[2].partition("-")[0] for row in project.table().splitlines()[1:]]
     assert seeds == list(np.repeat(["5", "3", "9"], 4))
+
+
+def test_a_bad_file_of_the_longest_name_is_set_aside_like_any_other(project):
+    name = "é" * 122 + "x" * 7 + ".csv"
+    (project.folder / "drop" / name).write_text("nothing\n")
+    project.drop("good.csv", clients(4, seed=1))
+    assert project.does("ingestion.py")["rejected_files"] == 1
+    assert len(project.rows()) == 4
+    assert name in project.ingested("rejected/reasons.csv").read_text()

@@ -107,6 +107,7 @@ NO_TABLES = {
     "Latin-1 in the header": (b"a,caf\xe9\n1,2\n", "not UTF-8 text"),
     "a column named twice": (b"a,b,a\n1,2,3\n", "column.* a named twice"),
     "a quote that is never closed": (b'a,b\n1,"x\n2,y\n3,z\n', "quot"),
+    "a quote that is never closed, in a file of old line ends": (b'a,b\r1,"x\r2,y\r3,z\r', "quot"),
     "a quote that is never closed in a ragged row": (b'a,b\n1,x\n"2\n3,z\n', "quot"),
     "two quotes that are never closed": (b'a,b\n1,"x\n2,y\n3,"z\n4,u\n', "quot"),
 }
