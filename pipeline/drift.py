@@ -1,7 +1,7 @@
 """Sums that tell whether the champion still does what it did. No disk, no clock.
 
 Each score test compares the newest score of a model with scores it got before, all on rows that it had not learnt
-from. They are the classic ones: simple, and noisy on their own (FINDINGS: each false-alarms in about 1 to 3 % of
+from. They are the classic ones: simple, and noisy on their own (measured: each false-alarms in about 1 to 3 % of
 ticks), so `verdict` asks for the agreement of several.
 """
 
