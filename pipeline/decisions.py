@@ -73,7 +73,7 @@ def on_drift(now: Situation, settings: Retraining) -> Decision:
 def adaptive(now: Situation, settings: Retraining) -> Decision:
     """Retrain on drift, and whenever the regime has grown so much that there is more to learn.
 
-    Much of what frequent retraining gains is the learning curve, which no drift alarm sees (docs/policy_experiments.md).
+    Much of what frequent retraining gains is the learning curve, which no drift alarm sees.
     After a drift the curve starts anew: by growth, trainings come fast at first and ever more seldom later, so a
     model made of the first few rows of a new regime is not kept for long.
     """
