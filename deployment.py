@@ -21,7 +21,6 @@ import numpy as np
 import pandas as pd
 
 from pipeline import agenda, cli, dataset, decisions, files, holdout, metrics, models, records, releases
-from pipeline.cleaning import ROW
 from pipeline.cli import Result, log
 from pipeline.config import Config
 from pipeline.dataset import FILE
@@ -30,6 +29,7 @@ from pipeline.errors import CheckFailed, DataError, FileError
 from pipeline.metrics import Metric
 from pipeline.records import Records
 from pipeline.releases import Release
+from pipeline.rowhash import ROW
 
 LEAST_PROOF = (
     30  # rows; with fewer new ones the test table, which no model learns from either, joins the proof
@@ -126,7 +126,7 @@ def proof_rows(
 
     Raise DataError if there are none.
     """
-    test = dataset.read_tables(config.test, config.columns, config.task).assign(**{FILE: 0})
+    test = dataset.read_tables(config, config.test).assign(**{FILE: 0})
     test = test[test[config.columns.target.name].notna()]
     if champion is None:
         found = test

@@ -87,9 +87,7 @@ def unscored_batches(config: Config, book: Records, champion: Release) -> Iterat
     above = max(champion.learnt_upto, book.scored_upto(champion.id))
     waiting: list[pd.DataFrame] = []
     first = None
-    for number, part in book.parts(above):
-        rows = dataset.load(config.ingested, [(number, part)])
-        rows = rows[rows[config.columns.target.name].notna()]
+    for number, rows in _labelled_by_file(config, book, above):
         first = number if first is None else first
         waiting.append(rows)
         if sum(map(len, waiting)) >= config.scoring.min_rows:
@@ -97,6 +95,22 @@ def unscored_batches(config: Config, book: Records, champion: Release) -> Iterat
             if config.task == "regression" or batch[config.columns.target.name].nunique() > 1:
                 yield (str(number) if first == number else f"{first}-{number}"), batch
                 waiting, first = [], None
+
+
+def _labelled_by_file(config: Config, book: Records, above: int) -> Iterator[tuple[int, pd.DataFrame]]:
+    """Give the labelled rows of each file with a number above this, file by file.
+
+    Where rows replace each other all are looked at: each counts once, as it is now, for the file of its outcome.
+    """
+    target = config.columns.target.name
+    if config.replaces:
+        rows = dataset.load(config.ingested, book.parts())
+        rows = rows[rows[target].notna() & (rows[FILE] > above)]
+        yield from ((int(number), some) for number, some in rows.groupby(FILE, sort=True))
+        return
+    for number, part in book.parts(above):
+        rows = dataset.load(config.ingested, [(number, part)])
+        yield number, rows[rows[target].notna()]
 
 
 def predicted(config: Config, release: Release, model, rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
@@ -165,9 +179,9 @@ def _score_file(
     """Score the named model (or the champion) on the named file (or the test table); nothing is put on record."""
     fitted, features, called = _model_named(config, champion, model)
     if data:
-        rows = dataset.to_frame(dataset.read_table(Path(data), config.columns, config.task))
+        rows = dataset.to_frame(dataset.read_table(config, Path(data)))
     else:
-        rows = dataset.read_tables(config.test, config.columns, config.task)
+        rows = dataset.read_tables(config, config.test)
     rows = rows[rows[config.columns.target.name].notna()]
     if not len(rows):
         raise DataError(
@@ -221,7 +235,7 @@ def _rank(config: Config, champion: Release | None, clients: str | None, out: st
         raise UsageError("--clients FILE and --out FILE go together")
     if champion is None:
         raise DataError(f"{config.production}: nothing is deployed yet; run fullprocess.py first")
-    rows = dataset.to_frame(dataset.read_table(Path(clients), config.columns, config.task, labelled=False))
+    rows = dataset.to_frame(dataset.read_table(config, Path(clients), labelled=False))
     ranked = calllist.ranked(
         rows, models.load(champion.model_file), champion.manifest, config.columns, config.task
     )

@@ -18,13 +18,13 @@ import numpy as np
 import pandas as pd
 
 from pipeline import cli, dataset, files, holdout, metrics, models, releases
-from pipeline.cleaning import ROW
 from pipeline.cli import Result, log
 from pipeline.config import Config
 from pipeline.dataset import FILE
 from pipeline.errors import DataError, NotEnoughRows
 from pipeline.records import Records
 from pipeline.releases import Release
+from pipeline.rowhash import ROW
 
 CANDIDATE = "candidate.json"
 
@@ -97,12 +97,17 @@ def learnable(config: Config, book: Records, champion: Release | None) -> Learna
     if not len(rows):
         raise DataError(
             f"{config.ingested}: no rows with a value in column {config.columns.target.name} to learn from; "
-            f"drop labelled files into {', '.join(config.paths.source)} and run ingestion.py"
+            f"drop labelled files into {', '.join(source.path for source in config.paths.source)} and run ingestion.py"
         )
     if champion is None and not dataset.tables_in(config.test):
         _make_test_table(config, rows)
     test = set(test_rows(config)[ROW])
     may_learn = ~rows[ROW].isin(test).to_numpy()
+    if (
+        config.cleaning.impute or config.cleaning.outliers
+    ):  # our own test table holds rows as they were repaired
+        repaired = pd.Series(dataset.cell_hashes(config, rows).to_pylist())
+        may_learn &= ~repaired.isin(test).to_numpy()
     if champion is not None:
         may_learn &= ~holdout.proof(rows, champion.learnt_upto, config.deployment.proof_rows)
     above = None if champion is None else champion.learnt_upto
@@ -116,7 +121,7 @@ def labelled(config: Config, rows: pd.DataFrame) -> pd.DataFrame:
 
 def test_rows(config: Config) -> pd.DataFrame:
     """Give the labelled rows of the test tables; none of them is ever learnt from. Raise DataError for a bad table."""
-    return labelled(config, dataset.read_tables(config.test, config.columns, config.task))
+    return labelled(config, dataset.read_tables(config, config.test))
 
 
 def truth_to_learn(config: Config, rows: pd.DataFrame) -> np.ndarray:

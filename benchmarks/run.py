@@ -11,9 +11,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+import ingesting
 import nothing_to_do
 
 BENCHMARKS = {
+    "ingesting": ingesting.table,
     "nothing_to_do": nothing_to_do.table,
 }
 

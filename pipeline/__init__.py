@@ -1,1 +1,7 @@
 """What the steps are made of: one file per concept. docs/design.md has the order of imports."""
+
+import gc
+
+gc.set_threshold(
+    50_000, 20, 20
+)  # importing makes objects by the ten thousand that stay: to look through them costs 10 %

@@ -1,47 +1,63 @@
 """What is there to do? Source files that changed, and a run that was cut off.
 
 Imports nothing heavy: a look that finds nothing must stay cheap. `watch` answers the same question without even
-reading the config; this module keeps what it compares.
+reading the config; this module keeps what it compares. Where a source is remote `watch` can't tell, and each tick
+comes here: it lists the place, and compares the stamps with `seen.txt`.
 """
 
 from pathlib import Path
 
-from pipeline import files, releases, watch
+from pipeline import files, releases, sources, watch
 from pipeline.config import Config
-from pipeline.errors import FileError
+from pipeline.sources import Found
 
-Stamps = dict[str, str]
 TEXTS = ("finaldata.csv", "ingestedfiles.txt")  # what people read; written anew if it is gone
 
 
-def look(config: Config) -> tuple[Stamps, Stamps]:
-    """Give the stamps of all source files and folders. Raise FileError for a folder that can't be listed."""
-    try:
-        return watch.look(map(str, config.sources))
-    except OSError as problem:
-        raise FileError(
-            f"{problem.filename}: {(problem.strerror or '').lower()}; paths.source in {config.file} names it: "
-            "create the folder or correct the path"
-        ) from None
+def look(config: Config) -> tuple[dict[str, Found], dict[str, str]]:
+    """Give all source files by path, and the stamps of the folders here. Raise FileError if one can't be listed."""
+    return sources.look(config)
 
 
-def changed(config: Config, found: Stamps) -> list[str]:
-    """Give the source files, of those found, that are not on record as they are now."""
-    return watch.changed_files(found, _seen_file(config), _seen_version(config))
+def changed(config: Config, found: dict[str, Found], newest: int | None = None) -> list[str]:
+    """Give the source files, of those found, that are not on record as they are now.
+
+    With the number of the `newest` file on record, none counts as seen by records that end with another one: they may
+    be an older copy.
+    """
+    return watch.changed_files(_stamps(found), _seen_file(config), _seen_version(config, newest))
 
 
-def mark_seen(config: Config, found: Stamps) -> None:
-    """Remember that these files, with these stamps, are on record."""
-    files.write_text(_seen_file(config), watch.seen_text(found, _seen_version(config)))
+def mark_seen(config: Config, found: dict[str, Found], newest: int = 0, known: bool = False) -> None:
+    """Remember that these files, with these stamps, are on record, of which the `newest` has this number.
+
+    With `known` what was remembered before still holds, and is kept for remote places of which nothing was found: one
+    that doesn't answer today need not be read from the start tomorrow.
+    """
+    stamps = _stamps(found)
+    if known:
+        gave = {sources.shown(file.source.path) for file in found.values()}
+        silent = tuple(
+            place
+            for place in (sources.shown(source.path) for source in config.sources if source.remote)
+            if place not in gave
+        )
+        kept = watch.seen_files(_seen_file(config), _seen_version(config)) if silent else {}
+        stamps |= {path: at for path, at in kept.items() if path.startswith(silent)}
+    files.write_text(_seen_file(config), watch.seen_text(stamps, _seen_version(config, newest)))
+
+
+def _stamps(found: dict[str, Found]) -> dict[str, str]:
+    return {path: file.stamp for path, file in found.items()}
 
 
 def _seen_file(config: Config) -> Path:
     return config.ingested / "seen.txt"
 
 
-def _seen_version(config: Config) -> str:
-    """Give what must be unchanged for a file with the same stamp to need no second look."""
-    return f"seen 1 {config.contract}"
+def _seen_version(config: Config, newest: int | None = None) -> str:
+    """Give what must be unchanged for a file with the same stamp to need no second look, or the beginning of it."""
+    return f"seen 3 {config.reading} " + ("" if newest is None else f"{newest}.")
 
 
 def unfinished(config: Config) -> bool:
@@ -84,13 +100,19 @@ def _done(config: Config) -> str:
     return f"done {config.fingerprint}"
 
 
-def rest(config: Config, found: Stamps, folders: Stamps) -> None:
-    """Let the next ticks be quiet as long as everything is as it was when these stamps were taken."""
+def rest(config: Config, found: dict[str, Found], folders: dict[str, str]) -> None:
+    """Let the next ticks be quiet as long as everything is as it was when these stamps were taken.
+
+    With a remote source none can be: only a look there tells that nothing came.
+    """
+    if any(source.remote for source in config.sources):
+        watch.forget(config.file)
+        return
     database = (
         [] if not config.database.startswith("sqlite:///") else [config.database.removeprefix("sqlite:///")]
     )
     tables = [config.ingested / name for name in (*TEXTS, "seen.txt", "state.txt")]
     others = [*releases.watched(config.production), *tables, *database]
     files.write_text(
-        Path(watch.watch_file(config.file)), watch.watch_text(config.file, found, folders, others)
+        Path(watch.watch_file(config.file)), watch.watch_text(config.file, _stamps(found), folders, others)
     )

@@ -4,8 +4,10 @@ A step is `run(config, book, **flags)` that gives a Result; `launch` does the re
 """
 
 import argparse
+import atexit
 import json
 import logging
+import os
 import sys
 import time
 from collections.abc import Callable, Collection, Iterator
@@ -42,7 +44,22 @@ def launch(step: Callable[..., Result], manual: str, *flags: Flag, records: bool
     With `records` the step is given the open records as second argument. A step named in `flags` with `reads=True`
     in its options needs no lock.
     """
-    sys.exit(main(step, manual, sys.argv, flags, records))
+    code = main(step, manual, sys.argv, flags, records)
+    if sys.argv[0] in sys.orig_argv:  # this is the program, and not a part of one that is being tested
+        leave(code)
+    sys.exit(code)
+
+
+def leave(code: int) -> None:
+    """End the program without taking apart every library that was loaded, which costs as much as a small ingestion."""
+    atexit._run_exitfuncs()
+    try:
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:
+                stream.flush()
+    except OSError:  # whoever listened is gone: Python tells that in its own way
+        return
+    os._exit(code)
 
 
 def main(
@@ -132,7 +149,7 @@ def _parse(manual: str, argv: list[str], flags: tuple[Flag, ...]) -> tuple[dict[
 
 
 def _start_logging(verbose: bool) -> None:
-    level = logging.INFO if verbose or sys.stderr.isatty() else logging.WARNING
+    level = logging.INFO if verbose else logging.WARNING
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(message)s"))
     log.handlers[:] = [handler]
@@ -142,6 +159,18 @@ def _start_logging(verbose: bool) -> None:
     warnings = logging.getLogger("py.warnings")
     warnings.handlers[:] = [handler] if verbose else [logging.NullHandler()]
     warnings.propagate = False
+
+
+@contextmanager
+def progress(what: str, pieces: int) -> Iterator[Callable[[], object]]:
+    """Show a bar while a terminal watches. It gives a function to be called after each of the pieces."""
+    if pieces < 2 or not sys.stderr.isatty():
+        yield lambda: None
+        return
+    from tqdm import tqdm
+
+    with tqdm(total=pieces, desc=what, unit="file", leave=False) as bar:
+        yield bar.update
 
 
 @contextmanager

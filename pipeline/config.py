@@ -4,12 +4,14 @@
 Paths in the file are relative to the file.
 """
 
+import codecs
 import difflib
 import hashlib
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from types import NoneType
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import (
@@ -28,7 +30,17 @@ from pipeline.errors import ConfigError
 
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 DATABASES = ("sqlite", "postgresql", "mysql", "mariadb", "oracle", "mssql")  # what SQLAlchemy knows by itself
-RESERVED = ("_row", "_file")  # columns that the ingested table has for itself
+RESERVED = (
+    "_row",
+    "_file",
+    "_files",
+    "_key",
+    "_rank",
+    "_done",
+    "_dropped",
+    "_place",
+)  # columns that the ingested table has for itself
+ROWS_VERSION = 1  # to be raised when the code gives other rows, or other hashes of them, for the same file
 DEEPEST = 50  # sections in sections; the usual config has four
 LONGEST_CONFIG = 1_000_000  # bytes; the usual one has 2,000
 
@@ -51,13 +63,52 @@ class Section(BaseModel):
 
 
 def _as_list(value: Any) -> Any:
-    return value if isinstance(value, (list, dict)) else [value]
+    return value if isinstance(value, list) else [value]
+
+
+def _known_encoding(name: str) -> str:
+    try:
+        return codecs.lookup(name).name
+    except LookupError:
+        raise ValueError(
+            f"no encoding is called {name!r}; utf-8, utf-16, latin-1 and cp1252 are some"
+        ) from None
+
+
+class Source(Section):
+    """A place that files come to, and how they are written there where that can't be recognised."""
+
+    path: Annotated[str, Field(min_length=1)]
+    recursive: bool = False
+    separator: Annotated[str, Field(min_length=1, max_length=1)] | None = None
+    encoding: Annotated[str, AfterValidator(_known_encoding)] | None = None
+    decimal: Literal[".", ","] | None = None
+    sheet: str | None = None
+    options: dict[str, Any] = {}
+    columns: list[Name] = []
+    aggregate: dict[Name, Literal["sum", "mean", "min", "max", "first", "last"]] = {}
+    forward_fill: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_form(cls, value: Any) -> Any:
+        return {"path": value} if isinstance(value, str) else value
+
+    @property
+    def remote(self) -> bool:
+        """Say whether it is a URL, to be asked for over the network, and no folder here."""
+        return "://" in self.path
+
+    @property
+    def reading(self) -> dict[str, Any]:
+        """Give the choices that decide how a file's bytes become cells."""
+        return self.model_dump(include={"separator", "encoding", "decimal", "sheet"})
 
 
 class Paths(Section):
-    """Where things are. After `load` all are absolute, but for a database given as URL."""
+    """Where things are. After `load` all are absolute, but for URLs."""
 
-    source: Annotated[list[str], BeforeValidator(_as_list), Field(min_length=1)]
+    source: Annotated[list[Source], BeforeValidator(_as_list), Field(min_length=1)]
     ingested: str = "ingesteddata"
     models: str = "models"
     production: str = "production_deployment"
@@ -66,12 +117,24 @@ class Paths(Section):
     database: str = "records.db"
 
 
+def _as_texts(value: Any) -> Any:
+    """Take numbers among allowed values for the text they are in a file; a bool's text isn't sure (yes, true, True)."""
+    if not isinstance(value, list):
+        return value
+    return [str(one) if type(one) in (int, float) else one for one in value]
+
+
+Allowed = Annotated[list[str], BeforeValidator(_as_texts), Field(min_length=1)]
+
+
 class Feature(Section):
-    """One input column: what its cells are and which numbers are possible."""
+    """One input column: what its cells are and which values are possible."""
 
     type: Literal["number", "category", "date"]
     min: float | None = None
     max: float | None = None
+    allowed: Allowed | None = None
+    nullable: bool = True
 
     @model_validator(mode="before")
     @classmethod
@@ -84,6 +147,8 @@ class Feature(Section):
             raise ValueError("min and max are for numbers")
         if self.min is not None and self.max is not None and self.min > self.max:
             raise ValueError(f"min {self.min} is above max {self.max}")
+        if self.allowed and self.type != "category":
+            raise ValueError("allowed is for categories; numbers have min and max")
         return self
 
 
@@ -92,6 +157,9 @@ class Target(Section):
 
     name: Name
     positive: str | None = None
+    min: float | None = None
+    max: float | None = None
+    allowed: Allowed | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -127,10 +195,81 @@ class Columns(Section):
         return self
 
 
+class Imputation(Section):
+    """What an empty cell of a column is filled with."""
+
+    how: Literal["none", "constant", "mean", "median", "mode"]
+    value: float | str | None = None
+    by: Name | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_form(cls, value: Any) -> Any:
+        return {"how": value} if isinstance(value, str) else value
+
+    @field_validator("value", mode="before")
+    @classmethod
+    def _whole_numbers_too(cls, value: Any) -> Any:
+        return float(value) if type(value) is int else value
+
+    @model_validator(mode="after")
+    def _fits(self) -> "Imputation":
+        if (self.how == "constant") != (self.value is not None):
+            raise ValueError("constant goes with a value, and a value with constant")
+        if self.by and self.how in ("none", "constant"):
+            raise ValueError(f"by has no meaning with {self.how}")
+        return self
+
+
+class Outliers(Section):
+    """Which numbers of a column are taken for outliers, and what becomes of them."""
+
+    how: Literal["none", "iqr", "zscore", "limits"]
+    then: Literal["clip", "drop"] = "clip"
+    factor: Annotated[float, Field(gt=0)] | None = None
+    low: float | None = None
+    high: float | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_form(cls, value: Any) -> Any:
+        return {"how": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _fits(self) -> "Outliers":
+        if (self.how == "limits") != ((self.low, self.high) != (None, None)):
+            raise ValueError("limits goes with low, high or both, and they with limits")
+        if self.factor and self.how not in ("iqr", "zscore"):
+            raise ValueError("factor is for iqr and zscore")
+        if self.low is not None and self.high is not None and self.low > self.high:
+            raise ValueError(f"low {self.low} is above high {self.high}")
+        return self
+
+
+class Join(Section):
+    """How the rows of several sources are put side by side: on which columns, and per which period."""
+
+    keys: Annotated[list[Name], Field(min_length=1)]
+    frequency: Literal["hour", "day", "week", "month", "quarter", "year"] | None = None
+
+
 class Cleaning(Section):
-    """What is done to rows on their way in."""
+    """What is done to files and rows on their way in."""
 
     max_rejected: Share = 0.2
+    max_file_mb: Annotated[float, Field(gt=0)] = 1000
+    table_rows: Count = 1_000_000
+    date_formats: list[str] = []
+    key: list[Name] = []
+    same_key: Literal["newest", "reject"] = "newest"
+    impute: dict[Name, Imputation] = {}
+    outliers: dict[Name, Outliers] = {}
+    join: Join | None = None
+
+    @property
+    def of_rows(self) -> dict[str, Any]:
+        """Give the choices that decide what becomes of a row, not whether a file is taken at all."""
+        return self.model_dump(mode="json", exclude={"max_rejected", "max_file_mb", "table_rows"})
 
 
 class Model(Section):
@@ -215,9 +354,22 @@ class Config(Section):
 
     @property
     def contract(self) -> str:
-        """Give a short hash of what decides which rows a file gives: columns, cleaning and task."""
-        parts = [self.task, self.columns.model_dump(mode="json"), self.cleaning.model_dump(mode="json")]
-        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
+        """Give a short hash of what decides which rows a file gives: task, columns, cleaning and what is joined."""
+        joined = [source.model_dump(include={"path", "columns", "aggregate", "forward_fill"})
+                  for source in self.paths.source if self.cleaning.join]  # fmt: skip
+        columns = self.columns.model_dump(mode="json")
+        return _digest([ROWS_VERSION, self.task, columns, self.cleaning.of_rows, joined])
+
+    @property
+    def replaces(self) -> bool:
+        """Say whether rows may take the place of others."""
+        return bool(self.cleaning.key) or self.cleaning.join is not None
+
+    @property
+    def reading(self) -> str:
+        """Give a short hash of what decides if a file can be taken: contract, limits, how files are written."""
+        limits = [self.cleaning.max_rejected, self.cleaning.max_file_mb]
+        return _digest([self.contract, limits, [[one.path, one.reading] for one in self.paths.source]])
 
     @property
     def fingerprint(self) -> str:
@@ -225,9 +377,12 @@ class Config(Section):
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:12]
 
     @property
-    def sources(self) -> list[Path]:
-        """Give the folders that files drop into, absolute."""
-        return [self.path(source) for source in self.paths.source]
+    def sources(self) -> list[Source]:
+        """Give the places that files come to: URLs as they are, folders as absolute paths."""
+        return [
+            one if one.remote else one.model_copy(update={"path": str(self.path(one.path))})
+            for one in self.paths.source
+        ]
 
     @property
     def ingested(self) -> Path:
@@ -265,6 +420,77 @@ class Config(Section):
         return (Path(self.file).parent / Path(named).expanduser()).resolve()
 
 
+def _digest(choices: Any) -> str:
+    return hashlib.sha256(json.dumps(choices, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _misfits(config: Config) -> Iterator[str]:
+    """Give a message for each name in paths.source and cleaning that is no column, or not one of the right kind."""
+    columns, cleaning, join = config.columns, config.cleaning, config.cleaning.join
+    features = columns.features
+    for place, named in (("key", cleaning.key), ("join.keys", join.keys if join else [])):
+        yield from (f"cleaning.{place}: no column {name}{_hint(name, columns.all)}"
+                    for name in named if name not in columns.all)  # fmt: skip
+        if len(set(named)) < len(named):
+            yield f"cleaning.{place}: a column is named twice"
+        if columns.target.name in named:
+            yield f"cleaning.{place}: {columns.target.name} is the target, it makes no row the same as another"
+    for place, rules in (("impute", cleaning.impute), ("outliers", cleaning.outliers)):
+        yield from (
+            f"cleaning.{place}: no feature {name}{_hint(name, features)}"
+            for name in rules
+            if name not in features
+        )
+    for name, filled in cleaning.impute.items():
+        number = name in features and features[name].type == "number"
+        if name in features and features[name].type == "date" and filled.how != "none":
+            yield f"cleaning.impute: {name} is a date, and dates are not filled in"
+        elif not number and filled.how in ("mean", "median"):
+            yield f"cleaning.impute: {name} is a category and has no {filled.how}; mode or constant would do"
+        elif filled.how == "constant" and isinstance(filled.value, str) == number:
+            yield f"cleaning.impute: {filled.value!r} is no value for {name}, a {'number' if number else 'category'}"
+        if filled.by and (filled.by not in features or features[filled.by].type != "category"):
+            yield f"cleaning.impute: {name} by {filled.by}: that is no category among the features"
+    for name, rule in cleaning.outliers.items():
+        if name in features and features[name].type != "number" and rule.how != "none":
+            yield f"cleaning.outliers: {name} is no number"
+    yield from _misfits_of_join(config)
+
+
+def _misfits_of_join(config: Config) -> Iterator[str]:
+    """Give a message for each source that can't be joined as it is described, or is described for no join."""
+    columns, join = config.columns, config.cleaning.join
+    if join is None:
+        if any(source.columns or source.aggregate or source.forward_fill for source in config.paths.source):
+            yield "paths.source: columns, aggregate and forward_fill are for joined sources: cleaning.join is missing"
+        return
+    if columns.id not in join.keys:
+        yield f"cleaning.join.keys: the id, {columns.id}, has to be among the columns"
+    if join.frequency and (not columns.time or columns.time not in join.keys):
+        yield "cleaning.join.frequency: periods need columns.time, and that among the columns of join.keys"
+    if config.cleaning.key:
+        yield "cleaning.key: joined rows have cleaning.join.keys for a key already"
+    brought: list[str] = []
+    for source in config.paths.source:
+        brought += source.columns
+        for name in [*source.columns, *source.aggregate]:
+            if name not in columns.all or name in join.keys:
+                yield f"paths.source: {source.path} can't bring {name}: it's no column, or one to join on"
+            elif name not in source.columns:
+                yield f"paths.source: {source.path} aggregates {name} and doesn't bring it"
+        for name, how in source.aggregate.items():
+            number = name in columns.features and columns.features[name].type == "number"
+            number |= name == columns.target.name and config.task == "regression"
+            if name in columns.all and not number and how not in ("first", "last"):
+                yield f"paths.source: {source.path}: {name} is no number and has no {how}; first or last would do"
+        if source.forward_fill and (not columns.time or columns.time not in join.keys):
+            yield f"paths.source: {source.path}: forward_fill needs columns.time among cleaning.join.keys"
+    twice = sorted({name for name in brought if brought.count(name) > 1})
+    lacking = [name for name in columns.all if name not in (*brought, *join.keys)]
+    if twice or lacking:
+        yield f"paths.source: {', '.join(twice or lacking)}: each column is to be brought by one joined source"
+
+
 def load(file: Path, known: Callable[[str], Mapping[str, Collection[str]]]) -> Config:
     """Read and check the whole config file.
 
@@ -280,6 +506,9 @@ def load(file: Path, known: Callable[[str], Mapping[str, Collection[str]]]) -> C
         raise _mistakes([_explain(file, root, error) for error in wrong.errors()]) from None
     config._file = str(file.resolve())
     mistakes = [*_unknown_names(file, root, config, known(config.task)), *_bad_paths(file, root, config)]
+    for misfit in _misfits(config):
+        place = misfit.partition(":")[0].split(".")
+        mistakes.append(f"{file}, line {_line(root, place)}: {misfit}")
     if mistakes:
         raise _mistakes(mistakes)
     return config
@@ -293,7 +522,8 @@ def _mistakes(told: list[str]) -> ConfigError:
 def _bad_paths(file: Path, root: yaml.MappingNode, config: Config) -> Iterator[str]:
     """Give a message for each path that can't be one, and for a written folder that files are read from."""
     paths, read = config.paths, {}
-    for name, value in [*(("source", source) for source in paths.source), ("test", paths.test)]:
+    folders = [("source", source.path) for source in paths.source if not source.remote]
+    for name, value in [*folders, ("test", paths.test)]:
         try:
             read[config.path(value)] = name
         except (ValueError, RuntimeError) as problem:
@@ -421,11 +651,17 @@ def _keys_at(place: list[Any]) -> list[str]:
     """Give the keys that the section at this place of the config may have."""
     section: Any = Config
     for part in place:
-        if isinstance(section, type) and issubclass(section, BaseModel) and part in section.model_fields:
-            section = section.model_fields[part].annotation
-        else:
-            section = Feature if "features" in place else None
-    return list(section.model_fields) if isinstance(section, type) and issubclass(section, BaseModel) else []
+        inside = get_args(section)  # of a list or dict of sections, or of an optional one
+        if not inside:
+            field = section.model_fields.get(part) if _is_section(section) else None
+            section = field.annotation if field else None
+        inside = get_args(section) if inside or NoneType in get_args(section) else ()
+        section = next(filter(_is_section, inside), section)
+    return list(section.model_fields) if _is_section(section) else []
+
+
+def _is_section(kind: Any) -> bool:
+    return not get_args(kind) and isinstance(kind, type) and issubclass(kind, BaseModel)
 
 
 def _hint(name: str, known: Collection[str]) -> str:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.cleaning import ROW
 from pipeline.dataset import FILE
+from pipeline.rowhash import ROW
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -21,8 +21,9 @@ from pipeline.drift import Verdict
 from pipeline.errors import ConfigError, FileError
 from pipeline.files import printable
 from pipeline.metrics import Score
+from pipeline.spreadsheets import harmless
 
-SCHEMA_VERSION = "0001"  # the newest revision in pipeline/migrations/versions
+SCHEMA_VERSION = "0002"  # the newest revision in pipeline/migrations/versions
 
 schema = sa.MetaData()
 _number = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
@@ -56,6 +57,7 @@ files = sa.Table(
     sa.Column("rejected_rows", _number, nullable=False),
     sa.Column("output", sa.String, nullable=False),
     sa.Column("at", sa.String, nullable=False),
+    sa.Column("facts", sa.Text),  # JSON: the statistics with which cells were filled in and outliers found
 )
 scores = sa.Table(
     "scores",
@@ -165,6 +167,7 @@ class FileRecord:
     outliers: int = 0
     rejected_rows: int = 0
     output: str = ""
+    facts: str | None = None
 
 
 class Records:
@@ -202,8 +205,12 @@ class Records:
 
     # ------------------------------------------------------------------------------------------------ files
     def add_files(self, found: Iterable[FileRecord]) -> None:
-        """Record files, all at once, numbered in this order. From here on their rows count."""
-        rows = [{"run": self.run, "at": now(), **_printable(vars(file))} for file in found]
+        """Record files, all at once, numbered from `next_file` on in this order. From here on their rows count."""
+        first = self.next_file()
+        rows = [
+            {"id": number, "run": self.run, "at": now(), **_printable(vars(file))}
+            for number, file in enumerate(found, first)
+        ]
         if rows:
             with self.engine.begin() as connection:
                 connection.execute(files.insert(), rows)
@@ -212,14 +219,26 @@ class Records:
         """Give the files with one of these statuses, oldest first."""
         return self._all(sa.select(files).where(files.c.status.in_(statuses)).order_by(files.c.id))
 
+    def next_file(self) -> int:
+        """Give the number that the next file will have."""
+        return (self._column(sa.select(sa.func.max(files.c.id)))[0] or 0) + 1
+
+    def same_content(self, sha256: str) -> Sequence[sa.Row]:
+        """Give the files with this content, oldest first."""
+        return self._all(sa.select(files).where(files.c.sha256 == sha256).order_by(files.c.id))
+
+    def other_contract(self, contract: str) -> bool:
+        """Say whether rows were ingested under another contract than this."""
+        other = sa.select(files.c.id).where(files.c.status == "ingested", files.c.contract != contract)
+        return bool(self._column(other.limit(1)))
+
+    def rows(self) -> int:
+        """Give how many distinct rows the files brought."""
+        return int(self._column(sa.select(sa.func.sum(files.c.rows)))[0] or 0)
+
     def has_files(self) -> bool:
         """Say whether any file is on record."""
         return bool(self._column(sa.select(files.c.id).limit(1)))
-
-    def content_known(self, contract: str) -> set[str]:
-        """Give the hashes of all contents that need no second look: ingested, or set aside under this contract."""
-        settled = sa.or_(files.c.status != "set aside", files.c.contract == contract)
-        return set(self._column(sa.select(files.c.sha256).where(settled)))
 
     def _column(self, query: sa.Select) -> list[Any]:
         return [row[0] for row in self._all(query)]
@@ -229,6 +248,10 @@ class Records:
         query = sa.select(files.c.id, files.c.output).where(files.c.output != "", files.c.id > above)
         query = query if upto is None else query.where(files.c.id <= upto)
         return [(number, part) for number, part in self._all(query.order_by(files.c.id))]
+
+    def last_part(self) -> int:
+        """Give the number of the newest file that brought rows, 0 if there is none."""
+        return self._column(sa.select(sa.func.max(files.c.id)).where(files.c.output != ""))[0] or 0
 
     def last_file(self) -> int:
         """Give the number of the newest ingested file, 0 if there is none."""
@@ -250,18 +273,14 @@ class Records:
         text = io.StringIO()
         out = csv.writer(text, lineterminator="\n")
         out.writerow(INGESTED_HEADER)
-        for file in self.files("ingested", "repeated"):
-            if upto is None or file.id <= upto:
-                counts = (
-                    file.duplicates,
-                    file.formatting_changes,
-                    file.imputed,
-                    file.outliers,
-                    file.rejected_rows,
-                )
-                out.writerow(
-                    [file.location, file.name, file.rows, file.at, *counts, file.sha256, file.output]
-                )
+        columns = (
+            "location", "name", "rows", "at", "duplicates", "formatting_changes", "imputed", "outliers",
+            "rejected_rows", "sha256", "output",
+        )  # fmt: skip
+        query = sa.select(*(files.c[column] for column in columns)).where(files.c.status != "set aside")
+        query = query if upto is None else query.where(files.c.id <= upto)
+        for location, name, *others in self._all(query.order_by(files.c.id)):
+            out.writerow([harmless(location), harmless(name), *others])
         return text.getvalue()
 
     # ------------------------------------------------------------------------------------------------ scores, verdicts

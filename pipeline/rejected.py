@@ -2,10 +2,12 @@
 
 import csv
 import io
+from collections.abc import Iterable
 from pathlib import Path
 
 from pipeline import files
 from pipeline.readers import LONGEST_VALUE, BadRow
+from pipeline.spreadsheets import harmless
 
 FOLDER = "rejected"
 REASONS = "reasons.csv"
@@ -13,29 +15,38 @@ LONGEST_NAME = 50  # characters, 200 bytes at the most: with what is added to it
 REASONS_HEADER = ["file", "line", "column", "value", "reason"]
 
 
-def only_lines(content: bytes, wanted: set[int]) -> bytes:
-    """Give the header and the records that start on these lines (counted from 1), as they stand in the file."""
-    lines = list(io.StringIO(content.decode("utf-8-sig", errors="replace"), newline=""))
-    kept = [lines[0]] if 1 not in wanted else []
-    reader = csv.reader(iter(lines))
-    start = 0
-    for _ in reader:
-        if start + 1 in wanted:
-            kept += lines[start : reader.line_num]
-        start = reader.line_num
-    return "".join(kept).encode()
+def put(ingested: Path, name: str, sha256: str, content: bytes, ending: str = "") -> bool:
+    """Put bad rows, or a whole bad file, into rejected/. `ending` is added where the name doesn't say what it is.
 
-
-def put(ingested: Path, name: str, sha256: str, content: bytes, flaws: list[BadRow]) -> None:
-    """Put the bad rows, or the whole bad file, into rejected/, and a line for each flaw into reasons.csv, once."""
-    folder = ingested / FOLDER
-    with files.replacing(folder / f"{sha256[:8]}-{name[-LONGEST_NAME:]}") as draft:
+    Give whether they were there already: then an earlier run may have told of them.
+    """
+    ending = "" if name.lower().endswith(ending) else ending
+    path = ingested / FOLDER / f"{sha256[:8]}-{name[-LONGEST_NAME:]}{ending}"
+    there = path.exists()
+    with files.replacing(path) as draft:
         draft.write_bytes(content)
+    return there
+
+
+def reasons(name: str, flaws: Iterable[BadRow]) -> str:
+    """Give the lines of reasons.csv for the flaws of a file."""
     text = io.StringIO()
     out = csv.writer(text, lineterminator="\n")
     for bad in flaws:
-        out.writerow([name, bad.line or "", bad.column, bad.value[:LONGEST_VALUE], bad.reason])
-    reasons = folder / REASONS
-    told = reasons.read_text(encoding="utf-8") if reasons.exists() else ",".join(REASONS_HEADER) + "\n"
-    if "\n" + text.getvalue() not in told:
-        files.write_text(reasons, told + text.getvalue())
+        cells = [name, str(bad.line or ""), bad.column, bad.value[:LONGEST_VALUE], bad.reason]
+        out.writerow([harmless(cell) for cell in cells])
+    return text.getvalue()
+
+
+def tell(ingested: Path, told: list[tuple[str, bool]]) -> None:
+    """Add what `reasons` gave for some files to reasons.csv; with True behind it only what isn't there yet.
+
+    So each is told once, however often a run that is cut off begins.
+    """
+    if not told:
+        return
+    path = ingested / FOLDER / REASONS
+    before = path.read_text(encoding="utf-8") if path.exists() else ",".join(REASONS_HEADER) + "\n"
+    new = "".join(text for text, maybe_there in told if not (maybe_there and "\n" + text in before))
+    if new:
+        files.write_text(path, before + new)

@@ -9,7 +9,6 @@ import json
 import os
 import shutil
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +99,8 @@ def make(production: Path, model_file: Path, texts: dict[str, str], facts: dict[
         for name, text in texts.items():
             (draft / name).write_text(text, encoding="utf-8", newline="")
         hashes = {name: files.sha256(draft / name) for name in (MODEL, *texts)}
+        from importlib import metadata  # here: it costs an ingestion more than its database does
+
         libraries = {name: metadata.version(name) for name in LIBRARIES}
         manifest = {"id": folder.name, **facts, "libraries": libraries, "files": hashes}
         (draft / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")

@@ -435,7 +435,7 @@ def _unseen(config: Config, book: Records, live: Release) -> tuple["pd.DataFrame
         rows = rows[holdout.proof(rows, above, most)]
         if len(rows) >= config.scoring.min_rows:
             return rows, "the rows that it was proven on before it went live"
-    rows = dataset.read_tables(config.test, config.columns, config.task)
+    rows = dataset.read_tables(config, config.test)
     return rows[rows[target].notna()], "the test table, which no model learns from"
 
 

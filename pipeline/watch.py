@@ -3,11 +3,15 @@
 Two small text files, both only hints: without them a tick looks at everything, and loses nothing.
 
 `.<config>.watch`, beside the config file, holds what a quiet tick compares: the stamps (size, times) of the config,
-of production, of every source folder and of the files in them changed last. Written when a run ended with
-nothing left to do; taken away when the next one starts. If every stamp is as it was, there is nothing to do.
+of production, of every source folder (of a recursive source also those below) and of the files in them changed last.
+Written when a run ended with nothing left to do; taken away when the next one starts. If every stamp is as it was,
+there is nothing to do.
 
-`seen.txt`, in `paths.ingested`, holds the stamp of every source file that is on record. It is read when the watch
-says that something changed, or that a full look is due.
+Where a source is a URL there is no such file: nothing here tells of a change there, so no tick can be quiet. Each lists
+the place and compares the stamps with `seen.txt`.
+
+`seen.txt`, in `paths.ingested`, holds the stamp of every source file, by path or URL, that is on record. It is read
+when the watch says that something changed, or that a full look is due.
 """
 
 import os
@@ -20,6 +24,7 @@ import time
 NOTHING = "nothing to do: no new files, and production is as it was left"
 VERSION = "watch 1"
 LINE_END = "\0"  # what stands for a line end in a file name; no name can hold it
+FILE_KIND, REGULAR = 0o170000, 0o100000  # bits of a file's mode, as in `stat`
 SETTLED = 2.0  # seconds: a folder that changed later than this before the look may change again within one clock step
 LOOKED_AT = 2_000  # files whose own stamp a quiet tick compares: those that changed last
 FULL_LOOK = 6 * 3600  # seconds until all stamps are compared again, however quiet the folders look
@@ -80,44 +85,85 @@ def _first_line(config_path) -> str:
 def stamp(path) -> str:
     """Give what tells a change of a file or folder without reading it: size and times; empty if it isn't there."""
     try:
-        now = os.stat(path)
+        return stamped(os.stat(path))
     except OSError:
         return ""
-    return f"{now.st_size} {now.st_mtime_ns} {now.st_ctime_ns}"
 
 
-def look(folders) -> tuple[dict[str, str], dict[str, str]]:
+def stamped(facts: os.stat_result) -> str:
+    """Give the stamp of a file whose facts (`os.stat`) are at hand."""
+    return f"{facts.st_size} {facts.st_mtime_ns} {facts.st_ctime_ns}"
+
+
+def look(folders, recursive: bool = False) -> tuple[dict[str, str], dict[str, str]]:
     """Give the stamps of the regular files in the folders, by path, in name order, and of the folders themselves.
 
-    The folder is stamped before it is listed, so that a file that comes later is never taken for seen.
-    Hidden files are no drops: editors and copying programs keep their drafts under such names.
+    With `recursive` the folders below are looked into as well, and stamped: a new file there changes nothing above.
+    A folder is stamped before it is listed, so that a file that comes later is never taken for seen.
+    Hidden files and folders are no drops: editors and copying programs keep their drafts under such names. Links are
+    none either, wherever they lead.
     Raise OSError if a folder can't be listed.
     """
-    found, looked_at = {}, {}
-    for folder in folders:
-        looked_at[os.fspath(folder)] = stamp(folder)
-        names = {}
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                if not entry.name.startswith(".") and entry.is_file(follow_symlinks=False):
-                    names[entry.name] = stamp(entry.path)
-        for name in sorted(names):
-            found[os.path.join(folder, name)] = names[name]
+    found: dict[str, str] = {}
+    looked_at: dict[str, str] = {}
+    for folder in map(os.fspath, folders):
+        at: dict[str, str] = {}
+        below = [folder]
+        while below:
+            inside = below.pop()
+            try:
+                looked_at[inside] = stamp(inside)
+                below += _listed(inside, at, recursive)
+            except FileNotFoundError:
+                if inside == folder:
+                    raise
+                del looked_at[
+                    inside
+                ]  # it went away since the folder above was listed, whose stamp tells that
+        for path in sorted(at):
+            found[path] = at[path]
     return found, looked_at
+
+
+def _listed(folder: str, found: dict[str, str], recursive: bool) -> list[str]:
+    """Put the files of one folder into `found`; give the folders in it if they are to be looked into."""
+    below = []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            if recursive and entry.is_dir(follow_symlinks=False):
+                below.append(os.path.join(folder, entry.name))
+            elif entry.is_file(follow_symlinks=False):
+                try:
+                    now = entry.stat(follow_symlinks=False)
+                except FileNotFoundError:
+                    continue
+                if now.st_mode & FILE_KIND == REGULAR:  # else it was replaced since it was listed
+                    found[os.path.join(folder, entry.name)] = stamped(now)
+    return below
 
 
 def changed_files(found: dict[str, str], seen_file, version: str) -> list[str]:
     """Give the paths that `seen_file` doesn't hold with the stamp they have now.
 
-    With another version (config, code) of the records nothing counts as seen.
+    With another version (config, code) of the records nothing counts as seen; a file without a stamp never does.
     """
+    known = seen_files(seen_file, version)
+    return [path for path, now in found.items() if not now or known.get(path) != now]
+
+
+def seen_files(seen_file, version: str) -> dict[str, str]:
+    """Give the stamps that `seen_file` holds, by path; none if its first line doesn't begin with this version."""
     try:
         with _opened(seen_file) as file:
             first, *lines = file.read().split("\n")
     except OSError:
-        return list(found)
-    known = set(lines) if first == version else set()
-    return [path for path, now in found.items() if _line(now, path) not in known]
+        return {}
+    if not first.startswith(version):
+        return {}
+    parts = (line.partition("\t") for line in lines)
+    return {path.replace(LINE_END, "\n"): at for at, _, path in parts}
 
 
 def forget(config_path) -> None:

@@ -295,7 +295,7 @@ class Project:
     def test_score(self) -> float:
         """Give the live model's score on the test table."""
         config = self.config
-        rows = dataset.read_tables(config.test, config.columns, config.task)
+        rows = dataset.read_tables(config, config.test)
         truth = models.truth_of(rows, config.columns.target, config.task)
         return metrics.chosen(config.task, config.scoring.metric).score(truth, self.predictions(rows))
 

@@ -22,13 +22,14 @@ LAYERS = [
     ingestion training scoring deployment diagnostics reporting
     cli
     calllist report
-    views
-    agenda
+    views origins
+    agenda intake
     releases decisions holdout migrations
-    records dataset rejected
-    readers cleaning models drift pictures
-    metrics config words
-    watch files
+    records dataset rejected sources
+    readers cleaning models drift pictures known
+    metrics config words merging repairs
+    rowhash spreadsheets
+    watch files lean
     errors __init__
     """.strip().splitlines()
 ]

@@ -107,6 +107,10 @@ COLUMNS_WRONG = {
     "an unknown type": ("spent: number", "spent: nubmer", 6, "type is 'nubmer': .*'number', 'category' or 'date'"),
     "an unknown key of a feature": ("spent: number", "spent: {type: number, mim: 0}", 6, "'mim', did you mean 'min'"),
     "limits the wrong way round": ("spent: number", "spent: {type: number, min: 9, max: 1}", 6, "min 9.0 is above max"),
+    "allowed numbers": ("spent: number", "spent: {type: number, allowed: [1]}", 6, "allowed is for categories"),
+    "nothing allowed": ("plan: category", "plan: {type: category, allowed: []}", 6, r".*allowed is \[\]"),
+    "yes as allowed": ("plan: category", "plan: {type: category, allowed: [yes]}", 6, "is True: .* in quotes"),
+    "nullable in words": ("plan: category", "plan: {type: category, nullable: sometimes}", 6, "nullable is 'some"),
     "limits of a category": ("plan: category", "plan: {type: category, min: 0}", 6, "min and max are for numbers"),
     "a limit that is no number": ("spent: number", "spent: {type: number, min: .nan}", 6, "min is nan"),
     "a column named twice": ("id: client", "id: spent", 2, "spent named twice: a column is the id, the time"),
@@ -135,6 +139,103 @@ def test_a_mistake_in_paths_or_columns_is_told_with_its_line(tmp_path, old, new,
 
 def test_a_config_without_columns_is_refused(tmp_path):
     assert mistake(tmp_path, "paths: {source: data}\n") == ", line 1: columns is missing"
+
+
+# How the source is written instead of `data`, and what must be said about it in line 1.
+SOURCES_WRONG = {
+    "an unknown key": ("{path: data, seperator: ','}", "unknown key 'seperator', did you mean 'separator'?"),
+    "no path": ("{recursive: yes}", "path is missing"),
+    "an empty path": ("{path: ''}", "path is ''"),
+    "two signs for a separator": ("{path: data, separator: ';;'}", "separator is ';;'"),
+    "an unknown encoding": ("{path: data, encoding: utf-88}", "no encoding is called 'utf-88'; utf-8, utf-16, latin-1"),
+    "an unknown decimal sign": ("{path: data, decimal: ';'}", "decimal is ';': .*'.' or ','"),
+    "no truth value": ("{path: data, recursive: 1}", "recursive is 1"),
+    "an unknown way to aggregate": ("{path: data, aggregate: {spent: avg}}", "is 'avg': .*'sum', 'mean'"),
+    "columns of no join": ("{path: data, columns: [spent]}", "columns, aggregate and .* cleaning.join is missing"),
+    "filled forward without a join": ("{path: data, forward_fill: yes}", "cleaning.join is missing"),
+    "a column of our own": ("{path: data, columns: [_key]}", "_key is a name the ingested table needs"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("source", "told"), SOURCES_WRONG.values(), ids=SOURCES_WRONG)
+def test_a_mistake_in_a_source_is_told_with_its_line(tmp_path, source, told):
+    assert re.match(f", line 1: .*{told}", mistake(tmp_path, changed("data", source)))
+
+
+def test_a_mistake_in_one_of_several_sources_is_told_with_the_line_of_that_one(tmp_path):
+    several = "paths:\n  source:\n    - data\n    - {path: more, decimal: x}"
+    told = mistake(tmp_path, changed("paths: {source: data}", several))
+    assert re.match(", line 4: .*decimal is 'x'", told)
+
+
+# What stands in the section cleaning in line 7, and what must be said about it.
+CLEANING_WRONG = {
+    "an unknown key": ("{maxrejected: 0.1}", "unknown key 'maxrejected', did you mean 'max_rejected'"),
+    "no size": ("{max_file_mb: 0}", "max_file_mb is 0: .* greater than 0"),
+    "a size that is no number": ("{max_file_mb: .inf}", "max_file_mb is inf"),
+    "a date format that is no list": ("{date_formats: '%d.%m.%Y'}", "date_formats is '%d.%m.%Y': .* list"),
+    "a key that is no column": ("{key: [cleint]}", "cleaning.key: no column cleint, did you mean 'client'?"),
+    "the target as key": ("{key: [client, left]}", "cleaning.key: left is the target"),
+    "an unknown way with keys": ("{key: [client], same_key: oldest}", "same_key is 'oldest': .*'newest' or 'reject'"),
+    "an unknown way to fill in": ("{impute: {spent: avg}}", "is 'avg': .*'none', 'constant', 'mean', 'median' or"),
+    "a constant without a value": ("{impute: {spent: constant}}", "constant goes with a value"),
+    "a value that is no constant": ("{impute: {spent: {how: mean, value: 3}}}", "a value with constant"),
+    "a constant of the wrong kind": ("{impute: {spent: {how: constant, value: x}}}", "'x' is no value for spent, a "),
+    "a number for a category": ("{impute: {plan: {how: constant, value: 3}}}", "3.0 is no value for plan, a category"),
+    "the mean of a category": ("{impute: {plan: mean}}", "plan is a category and has no mean; mode or constant would"),
+    "a date to fill in": ("{impute: {since: mode}}", "since is a date, and dates are not filled in"),
+    "no feature to fill in": ("{impute: {spend: mean}}", "cleaning.impute: no feature spend, did you mean 'spent'?"),
+    "the target to fill in": ("{impute: {left: mode}}", "cleaning.impute: no feature left"),
+    "by no category": ("{impute: {spent: {how: mean, by: since}}}", "spent by since: that is no category"),
+    "by what there isn't": ("{impute: {spent: {how: mean, by: town}}}", "spent by town: that is no category"),
+    "by with a constant": ("{impute: {spent: {how: constant, value: 1, by: plan}}}", "by has no meaning with constant"),
+    "an unknown way with outliers": ("{outliers: {spent: mad}}", "is 'mad': .*'none', 'iqr', 'zscore' or 'limits'"),
+    "limits without a limit": ("{outliers: {spent: limits}}", "limits goes with low, high or both"),
+    "a limit of no limits": ("{outliers: {spent: {how: iqr, low: 1.0}}}", "limits goes with low, high or both"),
+    "limits the wrong way round": ("{outliers: {spent: {how: limits, low: 2, high: 1}}}", "low 2.0 is above high 1.0"),
+    "a factor of limits": ("{outliers: {spent: {how: limits, low: 1, factor: 2}}}", "factor is for iqr and zscore"),
+    "a factor of nothing": ("{outliers: {spent: {how: iqr, factor: 0}}}", "factor is 0: .* greater than 0"),
+    "an unknown end": ("{outliers: {spent: {how: iqr, then: delete}}}", "then is 'delete': .*'clip' or 'drop'"),
+    "outliers of a category": ("{outliers: {plan: iqr}}", "cleaning.outliers: plan is no number"),
+    "outliers of no feature": ("{outliers: {day: iqr}}", "cleaning.outliers: no feature day"),
+    "a join on nothing": ("{join: {keys: []}}", r"join.keys is \[\]"),
+    "a join without the id": ("{join: {keys: [day]}}", "cleaning.join.keys: the id, client, has to be"),
+    "a join on no column": ("{join: {keys: [client, dya]}}", "cleaning.join.keys: no column dya, did you mean 'day'?"),
+    "a join by no period": ("{join: {keys: [client, day], frequency: weekly}}", "frequency is 'weekly': .*'week'"),
+    "a period without time": ("{join: {keys: [client], frequency: week}}", "periods need columns.time"),
+    "a key beside a join": ("{join: {keys: [client]}, key: [client]}", "joined rows have cleaning.join.keys for a key"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("rules", "told"), CLEANING_WRONG.values(), ids=CLEANING_WRONG)
+def test_a_mistake_in_cleaning_is_told_with_its_line(tmp_path, rules, told):
+    assert re.search(f", line 7: .*{told}", mistake(tmp_path, CONFIG + f"cleaning: {rules}\n"))
+
+
+JOINED = changed(
+    "paths: {source: data}\n",
+    "paths:\n  source:\n    - {path: a, columns: [left, since, plan]}\n    - {path: b, columns: [spent]}\n",
+) + "cleaning: {join: {keys: [client, day]}}\n"  # fmt: skip
+JOINED_WRONG = {
+    "a column twice": ("[spent]", "[spent, plan]", "plan: each column is to be brought by one joined source"),
+    "a column of none": (", plan]", "]", "plan: each column is to be brought by one joined source"),
+    "one to join on": ("[spent]", "[spent, day]", "b can't bring day: it's no column, or one to join on"),
+    "one that is none": ("[spent]", "[spent, town]", "b can't bring town: it's no column"),
+    "an aggregate of another's": ("[spent]", "[spent], aggregate: {plan: last}", "b aggregates plan and doesn't bring"),
+    "a sum of categories": ("plan]", "plan], aggregate: {plan: sum}", "a: plan is no number and has no sum; first or"),
+    "no time to fill forward by": ("[client, day]", "[client]", "day: each column is to be brought"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("old", "new", "told"), JOINED_WRONG.values(), ids=JOINED_WRONG)
+def test_a_mistake_in_what_joined_sources_bring_is_told(tmp_path, old, new, told):
+    assert JOINED.count(old) == 1
+    assert re.match(f", line 2: .*{told}", mistake(tmp_path, JOINED.replace(old, new)))
+
+
+def test_filling_forward_needs_the_time_to_be_joined_on(tmp_path):
+    text = JOINED.replace("[client, day]", "[client]").replace("[spent]", "[spent, day], forward_fill: yes")
+    assert "b: forward_fill needs columns.time among cleaning.join.keys" in mistake(tmp_path, text)
 
 
 WHOLE = {
@@ -183,7 +284,8 @@ def test_paths_are_relative_to_the_config_file_wherever_one_stands(tmp_path, mon
     load(tmp_path, changed("source: data", "source: [data, /abs, ../up], database: some.db"))
     monkeypatch.chdir(tmp_path / "elsewhere")
     config = cli.load_config(Path("../config.yaml"))
-    assert config.sources == [tmp_path / "data", Path("/abs"), tmp_path.parent / "up"]
+    found = [source.path for source in config.sources]
+    assert found == [f"{tmp_path}/data", "/abs", f"{tmp_path.parent}/up"]
     assert config.database == f"sqlite:///{tmp_path}/some.db"
     assert config.production == tmp_path / "production_deployment"
 
@@ -199,11 +301,81 @@ def test_the_contract_changes_with_what_decides_the_rows_and_with_nothing_else(t
     assert plain.contract == other.contract
     assert plain.fingerprint != other.fingerprint
     for text in (
-        CONFIG + "cleaning: {max_rejected: 0.1}\n",
         changed("spent: number", "spent: {type: number, min: 0}"),
+        changed("plan: category", "plan: {type: category, allowed: [a]}"),
+        changed("plan: category", "plan: {type: category, nullable: no}"),
         changed("left", "gone"),
+        CONFIG + "task: regression\n",
+        CONFIG + "cleaning: {key: [client]}\n",
+        CONFIG + "cleaning: {key: [client], same_key: reject}\n",
+        CONFIG + "cleaning: {impute: {spent: mean}}\n",
+        CONFIG + "cleaning: {outliers: {spent: iqr}}\n",
+        CONFIG + "cleaning: {date_formats: ['%d.%m.%Y']}\n",
     ):
-        assert load(tmp_path, text).contract != plain.contract
+        assert load(tmp_path, text).contract != plain.contract, text
+        assert load(tmp_path, text).reading != plain.reading, text
+
+
+READINGS = {
+    "how many bad rows": CONFIG + "cleaning: {max_rejected: 0.1}\n",
+    "how large": CONFIG + "cleaning: {max_file_mb: 1}\n",
+    "a separator": changed("data", "{path: data, separator: ';'}"),
+    "an encoding": changed("data", "{path: data, encoding: latin-1}"),
+    "a decimal comma": changed("data", "{path: data, decimal: ','}"),
+    "a sheet": changed("data", "{path: data, sheet: January}"),
+    "another place": changed("data", "[data, more]"),
+}
+
+
+@pytest.mark.parametrize("text", READINGS.values(), ids=READINGS)
+def test_how_files_are_read_is_another_reading_but_not_another_contract(tmp_path, text):
+    plain, other = load(tmp_path, CONFIG), load(tmp_path, text)
+    assert plain.contract == other.contract
+    assert plain.reading != other.reading
+
+
+NEITHER = [CONFIG + "cleaning: {table_rows: 5}\n", changed("data", "{path: data, recursive: yes}")]
+
+
+@pytest.mark.parametrize("text", NEITHER)
+def test_what_decides_neither_rows_nor_reading_changes_neither(tmp_path, text):
+    plain, other = load(tmp_path, CONFIG), load(tmp_path, text)
+    assert (plain.contract, plain.reading) == (other.contract, other.reading)
+    assert plain.fingerprint != other.fingerprint
+
+
+JOINED_OTHERWISE = {
+    "[spent]}": "[spent], forward_fill: yes}",
+    "[spent]": "[spent], aggregate: {spent: sum}",
+    "path: a": "path: c",
+    "keys: [client, day]": "keys: [client, day], frequency: day",
+}
+
+
+@pytest.mark.parametrize("old", JOINED_OTHERWISE)
+def test_what_the_joined_sources_bring_is_part_of_the_contract(tmp_path, old):
+    assert JOINED.count(old) == 1
+    other = JOINED.replace(old, JOINED_OTHERWISE[old])
+    assert load(tmp_path, other).contract != load(tmp_path, JOINED).contract
+
+
+def test_the_short_and_the_long_way_to_write_a_source_and_a_rule_are_the_same(tmp_path):
+    short = CONFIG + "cleaning: {impute: {spent: median}, outliers: {spent: iqr}}\n"
+    rules = "cleaning: {impute: {spent: {how: median}}, outliers: {spent: {how: iqr, then: clip}}}\n"
+    one, other = load(tmp_path, short), load(tmp_path, changed("data", "[{path: data}]") + rules)
+    assert one.model_dump() == other.model_dump()
+    assert one.contract == other.contract
+
+
+def test_a_remote_source_stays_a_url_and_a_folder_becomes_absolute(tmp_path):
+    config = load(tmp_path, changed("data", "[data, 's3://bucket/drop']"))
+    found = [(source.path, source.remote) for source in config.sources]
+    assert found == [(f"{tmp_path}/data", False), ("s3://bucket/drop", True)]
+
+
+def test_allowed_numbers_are_the_text_they_are_in_a_file(tmp_path):
+    allowed = changed("plan: category", "plan: {type: category, allowed: [1, 2.5, a]}")
+    assert load(tmp_path, allowed).columns.features["plan"].allowed == ["1", "2.5", "a"]
 
 
 def test_the_shipped_config_is_right_and_shorter_than_a_page():

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 from unittest import mock
 
 import pytest
@@ -128,7 +128,7 @@ def test_the_edit_that_shows_drift_leads_to_the_season(tmp_path):
         re.sub(r"(?m)^  source: \w+", "  source: practicedata", (ROOT / "config.yaml").read_text())
     )
     subprocess.run(edit, shell=True, check=True, cwd=tmp_path)
-    assert cli.load_config(tmp_path / "config.yaml").paths.source == ["sourcedata"]
+    assert cli.load_config(tmp_path / "config.yaml").paths.source[0].path == "sourcedata"
 
 
 # ---------------------------------------------------------------------------------------------- config
@@ -137,8 +137,8 @@ def keys(section: type[BaseModel], place: str = "") -> Iterator[tuple[str, Any]]
     for name, field in section.model_fields.items():
         inner = [kind for kind in (field.annotation, *get_args(field.annotation)) if isinstance(kind, type)]
         sections = [kind for kind in inner if issubclass(kind, BaseModel)]
-        named = get_args(field.annotation) and sections  # dict[str, Feature]: the user names the keys
-        if named or not sections:
+        named = get_origin(field.annotation) is dict  # the user names the keys
+        if get_args(field.annotation) or not sections:
             yield f"{place}{name}", field
         for one in sections:
             yield from keys(one, f"{place}{name}.NAME." if named else f"{place}{name}.")
@@ -163,10 +163,11 @@ def test_the_default_of_a_key_is_the_one_told(place):
         assert yaml.safe_load(code(told)[0]) == field.default
 
 
-def test_the_config_that_is_shown_is_a_whole_one(tmp_path):
-    (shown,) = blocks(README, "yaml")
-    (tmp_path / "config.yaml").write_text(shown)
-    assert set(cli.load_config(tmp_path / "config.yaml").columns.features) == {"plan", "age", "calls"}
+def test_each_config_that_is_shown_is_a_whole_one(tmp_path):
+    for number, shown in enumerate(blocks(README, "yaml")):
+        (tmp_path / "config.yaml").write_text(shown)
+        features = set(cli.load_config(tmp_path / "config.yaml").columns.features)
+        assert features == [{"plan", "age", "calls"}, {"price", "rain"}][number]
 
 
 def test_every_name_to_choose_from_is_in_the_readme_and_the_other_way_round():
@@ -221,7 +222,7 @@ def test_what_to_edit_is_there(row):
     assert [name for name in named if "/" not in name and not re.search(rf"(?m)^{name}\b", text)] == []
 
 
-@pytest.mark.parametrize("page", ["README.md", "CHANGELOG.md", "docs/design.md"])
+@pytest.mark.parametrize("page", ["README.md", "CHANGELOG.md", "docs/design.md", "docs/nasty_files.md"])
 def test_every_link_within_the_project_leads_somewhere(page):
     links = re.findall(r"\]\(([^)#]+)\)", (ROOT / page).read_text(encoding="utf-8"))
     ours = [link for link in links if "://" not in link]

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from pipeline import holdout
-from pipeline.cleaning import ROW
 from pipeline.dataset import FILE
+from pipeline.rowhash import ROW
 from tests.tables import clients
 
 

@@ -2,9 +2,15 @@
 
 import csv
 import hashlib
+import os
+import pty
 import re
+import select
 import shutil
+import subprocess
+import sys
 import tempfile
+import termios
 from pathlib import Path
 
 import numpy as np
@@ -205,14 +211,14 @@ def test_a_file_that_changes_or_goes_while_a_run_reads_waits_and_holds_up_no_oth
 BAD_FILES = {
     "empty.csv": (b"", "empty"),
     "blank.csv": (b"\n \n", "empty"),
-    "binary.csv": (b"\x89PNG\r\n\x1a\n\0\0\0", "NUL"),
-    "utf16.csv": (table(*GOOD).encode("utf-16"), "UTF-16"),
+    "picture.csv": (b"\x89PNG\r\n\x1a\n\0\0\0", "PNG picture"),
+    "binary.csv": (b"client,\0\0\0\n", "NUL"),
     "latin.csv": (table("Zoë,2025-01-01,0,10,1,north").encode("latin-1"), "UTF-8"),
     "columns.csv": (
         b"client,seen\nAnn,2025-01-01\n",
         "missing column(s) exited, activity, complaints, branch",
     ),
-    "twice.csv": (table(GOOD[0] + ",x", header=HEADER + ",branch").encode(), "branch named twice"),
+    "twice.csv": (table(GOOD[0] + ",x", header=HEADER + ",branch").encode(), "'branch' named twice"),
     "notes.txt": (b"dear all", "no reader for '.txt'"),
     "plain": (b"dear all", "no reader for ''"),
     "rows.csv": (table("Ann,soon,0,1,1,x", *GOOD[:1]).encode(), "1 of 2 rows are bad"),
@@ -495,6 +501,65 @@ def test_parts_that_were_deleted_are_told_in_one_line_and_a_rebuild_brings_them_
     assert project.table() == before
 
 
+def test_a_file_that_was_set_aside_and_taken_later_counts_once_after_a_rebuild(project):
+    project.configure("model:", "cleaning: {max_rejected: 0.1}\nmodel:")
+    project.drop("a.csv", table(*GOOD[:2], "Zoe,2025-01-01,0,-1,1,x"))
+    assert project.does("ingestion.py")["rejected_files"] == 1
+    project.configure("max_rejected: 0.1", "max_rejected: 0.5")
+    assert project.does("ingestion.py")["rows"] == 2
+    assert project.call("ingestion.py", "--rebuild").code == 0
+    assert project.rows() == GOOD[:2]
+    with project.book() as book:
+        assert book.rows() == 2
+    assert project.call("ingestion.py", "--rebuild").code == 0
+    assert project.rows() == GOOD[:2]
+
+
+def test_rows_come_back_when_the_records_are_lost_or_an_older_copy(project):
+    project.drop("a.csv", table(*GOOD[:2]))
+    project.call("ingestion.py")
+    older = (project.folder / "records.db").read_bytes()
+    project.drop("b.csv", table(*GOOD[2:4]))
+    project.call("ingestion.py")
+    (project.folder / "records.db").write_bytes(older)
+    project.drop("c.csv", table(*GOOD[4:]))
+    assert project.does("ingestion.py")["rows"] == 4
+    assert project.rows() == GOOD
+    (project.folder / "records.db").unlink()
+    assert project.does("ingestion.py")["rows"] == 6
+    assert project.rows() == GOOD
+
+
+def test_the_same_bytes_under_another_ending_or_spelling_are_another_table(project):
+    project.configure("source: drop", 'source: [drop, {path: more, decimal: ","}]')
+    project.configure("activity: {type: number, min: 0}", "activity: number")
+    (project.folder / "more").mkdir()
+    text = table("Ann;2025-01-01;0;1.500;1;north", header=HEADER.replace(",", ";"))
+    project.drop("a.csv", text)
+    project.drop("../more/a.csv", text)
+    project.call("ingestion.py")
+    assert project.rows() == ["Ann,2025-01-01,0,1.5,1,north", "Ann,2025-01-01,0,1500,1,north"]
+
+
+@pytest.mark.parametrize(
+    "flags", [("--dry-run", "--table"), ("--rebuild", "--trace", "Ann"), ("--table", "--rebuild")]
+)
+def test_flags_for_different_things_are_refused_together(project, flags):
+    project.drop("a.csv", table(*GOOD))
+    before = project.snapshot()
+    assert project.call("ingestion.py", *flags).code == 64
+    assert set(project.snapshot()) - set(before) <= {"records.db"}
+
+
+def test_the_same_flaw_in_other_content_of_the_same_name_is_told_again(project):
+    project.configure("model:", "cleaning: {max_rejected: 0.9}\nmodel:")
+    for good in GOOD[:2]:
+        project.drop("a.csv", table("Zoe,2025-01-01,0,-1,1,x", good))
+        project.call("ingestion.py")
+    assert len(project.reasons()) == 2
+    assert "Zoe" in project.call("ingestion.py", "--trace", "Zoe").out
+
+
 # ---------------------------------------------------------------------------------------------- a law
 ROWS = [
     f"client {at},2025-01-0{1 + at % 9},{at % 2},{at * 7 % 100},{at % 5},{'north' if at % 3 else ''}"
@@ -524,7 +589,9 @@ def test_any_split_order_and_repetition_of_a_table_gives_the_same_rows(empty, pi
         random.shuffle(pieces)
         with project.book() as book:
             for number, piece in enumerate(pieces):
-                project.drop(f"{random.randrange(10**6)}.csv", table(*random.sample(piece, len(piece))))
+                project.drop(
+                    f"{random.randrange(10**6)}-{number}.csv", table(*random.sample(piece, len(piece)))
+                )
                 if number >= runs_after:
                     ingestion.ingest(config, book)
             ingestion.ingest(config, book)
@@ -619,3 +686,34 @@ def test_a_bad_file_of_the_longest_name_is_set_aside_like_any_other(project):
     assert project.does("ingestion.py")["rejected_files"] == 1
     assert len(project.rows()) == 4
     assert name in project.ingested("rejected/reasons.csv").read_text()
+
+
+def on_a_terminal(project: Project, *flags: str) -> tuple[str, str]:
+    """Run an ingestion whose stderr is a terminal; give stdout and what the terminal showed."""
+    terminal, side = pty.openpty()
+    termios.tcsetwinsize(side, (24, 80))
+    command = [
+        sys.executable,
+        str(projects.ROOT / "ingestion.py"),
+        "--config",
+        str(project.config_file),
+        *flags,
+    ]
+    ran = subprocess.run(command, stdout=subprocess.PIPE, stderr=side, text=True)
+    shown = os.read(terminal, 100_000).decode() if select.select([terminal], [], [], 0)[0] else ""
+    os.close(side)
+    os.close(terminal)
+    assert ran.returncode == 0, shown
+    return ran.stdout, shown
+
+
+def test_a_bar_shows_how_far_it_is_while_a_terminal_watches_and_only_then(project):
+    for number in range(5):
+        project.drop(f"{number}.csv", clients(5, seed=number))
+    ran = project.run("ingestion.py", "--dry-run")
+    assert (ran.code, ran.err) == (0, "")
+    out, shown = on_a_terminal(project)
+    assert out == "ingested 5 file(s): 25 new row(s), 0 duplicate(s)\n"
+    assert "ingesting" in shown
+    assert "0/5" in shown
+    assert on_a_terminal(project)[1] == "", "nothing to do is nothing to show"

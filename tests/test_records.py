@@ -84,9 +84,9 @@ def test_a_database_of_a_newer_version_is_refused(url, tmp_path):
     with sqlite3.connect(tmp_path / "deep" / "records.db") as connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
     told = refused(url)
-    assert (
-        told == f"{tmp_path}/deep/records.db: written by a newer version (schema 9999); this one knows 0001"
-    )
+    newest = records.SCHEMA_VERSION
+    expected = f"written by a newer version (schema 9999); this one knows {newest}"
+    assert told == f"{tmp_path}/deep/records.db: {expected}"
 
 
 def test_whoever_only_reads_makes_no_database(url, tmp_path):
@@ -191,10 +191,68 @@ def test_files_are_put_on_record_all_at_once_or_not_at_all(book):
     assert book.files("ingested") == []
 
 
-def test_a_content_set_aside_is_known_only_under_the_contract_it_was_set_aside_under(book):
-    book.add_files([file("good"), file("bad", "set aside")])
-    assert book.content_known("contract") == {"hash of good", "hash of bad"}
-    assert book.content_known("another") == {"hash of good"}
+def test_files_of_the_same_content_are_found_oldest_first_whatever_became_of_them(book):
+    copy = FileRecord("data", "copy", "hash of a", "repeated", "contract")
+    book.add_files([file("a"), copy, file("b", "set aside")])
+    found = [(one.id, one.name, one.status) for one in book.same_content("hash of a")]
+    assert found == [(1, "a", "ingested"), (2, "copy", "repeated")]
+    assert [(one.name, one.contract) for one in book.same_content("hash of b")] == [("b", "contract")]
+    assert book.same_content("hash of none") == []
+
+
+def test_files_are_numbered_from_the_next_number_on_in_their_order(book):
+    assert (book.next_file(), book.has_files()) == (1, False)
+    book.add_files([file("a"), file("b", "set aside")])
+    assert (book.next_file(), book.has_files()) == (3, True)
+    book.add_files(iter([file("c")]))
+    found = [(one.id, one.name) for one in book.files("ingested", "set aside")]
+    assert found == [(1, "a"), (2, "b"), (3, "c")]
+
+
+def test_rows_under_another_contract_are_noticed_but_not_files_that_brought_none(book):
+    assert not book.other_contract("contract")
+    book.add_files([file("a"), FileRecord("data", "b", "h", "set aside", "another reading")])
+    assert not book.other_contract("contract")
+    assert book.other_contract("another")
+    book.replace_files({1: FileRecord("data", "a", "hash of a", "ingested", "another")})
+    assert not book.other_contract("another")
+
+
+def test_the_rows_of_all_files_and_the_last_part_are_known_without_reading_any(book):
+    assert (book.rows(), book.last_part()) == (0, 0)
+    first, second = file("a", rows=5, output="part a"), file("b", rows=7, output="part b")
+    book.add_files([first, second, file("c", "repeated")])
+    assert (book.rows(), book.last_part()) == (12, 2)
+
+
+def test_what_a_file_was_repaired_with_stands_in_its_facts(book):
+    book.add_files([file("a", facts='{"statistics": {"spent": 5}}'), file("b")])
+    assert [one.facts for one in book.files("ingested")] == ['{"statistics": {"spent": 5}}', None]
+
+
+def test_a_file_name_that_a_spreadsheet_would_run_is_harmless_in_the_text_and_itself_on_record(book):
+    name = "=cmd|' /C calc'!A0.csv"
+    book.add_files([file(name), file("-5.csv")])
+    names = [line[1] for line in csv.reader(io.StringIO(book.ingested_text()))][1:]
+    assert names == ["'" + name, "'-5.csv"]
+    assert book.files("ingested")[0].name == name
+
+
+def test_records_of_the_first_version_are_brought_up_to_date_with_nothing_lost(url, tmp_path):
+    with records.opened(url) as book:
+        book.add_files([file("a", rows=5), file("b", "set aside", reason="no table")])
+    before = sqlite3.connect(tmp_path / "deep" / "records.db")
+    with before:  # as it was before 0002
+        before.execute("ALTER TABLE files DROP COLUMN facts")
+        before.execute("UPDATE alembic_version SET version_num = '0001'")
+    before.close()
+    with records.opened(url) as book:
+        found = [(one.name, one.rows, one.reason, one.facts) for one in book.files("ingested", "set aside")]
+        assert found == [("a", 5, None, None), ("b", 0, "no table", None)]
+        book.add_files([file("c", facts="{}")])
+        assert book.next_file() == 4
+    with records.opened(url) as book, book.engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), records.schema) == []
 
 
 def test_parts_and_labelled_rows_are_those_of_the_files_asked_for(book):

@@ -7,7 +7,7 @@ import pytest
 import deployment
 import training
 from pipeline import dataset, holdout, models, releases
-from pipeline.cleaning import ROW
+from pipeline.rowhash import ROW
 from tests.project import Project, clients
 
 

@@ -175,9 +175,71 @@ def test_only_regular_visible_files_are_drops_in_name_order_folder_by_folder(tmp
     assert list(folders) == [str(folder) for folder in place.sources]
 
 
-def test_a_folder_that_can_not_be_listed_is_an_error(tmp_path):
+def test_folders_below_are_looked_into_and_stamped_if_asked_for_and_links_to_folders_never(tmp_path):
+    for name in ("z.csv", "a/2.csv", "a/b/1.csv", ".hidden/1.csv", "empty/.hidden.csv"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("1")
+    (tmp_path / "round").symlink_to(tmp_path)
+    found, folders = watch.look([str(tmp_path)], recursive=True)
+    assert list(found) == [str(tmp_path / name) for name in ("a/2.csv", "a/b/1.csv", "z.csv")]
+    assert sorted(folders) == [str(tmp_path / name) for name in ("", "a", "a/b", "empty")]
+    assert {**found, **folders} == {path: watch.stamp(path) for path in (*found, *folders)}
+    assert [*map(list, watch.look([str(tmp_path)]))] == [[str(tmp_path / "z.csv")], [str(tmp_path)]]
+
+
+BELOW = {
+    "a new file": lambda below: (below / "new.csv").write_text("1"),
+    "a file grown": lambda below: (below / "a.csv").write_text("12"),
+    "a new folder": lambda below: (below / "folder").mkdir(),
+    "a folder gone": lambda below: below.rename(below.parents[2] / "elsewhere"),
+}
+
+
+@pytest.mark.parametrize("change", BELOW.values(), ids=BELOW)
+def test_a_change_in_a_folder_below_ends_the_quiet(tmp_path, change):
+    config, source = tmp_path / "config.yaml", tmp_path / "drop"
+    below = source / "2025" / "01"
+    below.mkdir(parents=True)
+    config.write_text("")
+    (below / "a.csv").write_text("1")
+    for folder in (source, below.parent, below):
+        os.utime(folder, (LONG_AGO, LONG_AGO))
+    text = watch.watch_text(config, *watch.look([str(source)], recursive=True), [])
+    files.write_text(Path(watch.watch_file(config)), text)
+    assert watch.nothing_changed(config)
+    time.sleep(CLOCK_STEP)
+    change(below)
+    assert not watch.nothing_changed(config)
+
+
+@pytest.mark.parametrize("recursive", [False, True])
+def test_a_folder_that_can_not_be_listed_is_an_error(tmp_path, recursive):
     with pytest.raises(FileNotFoundError):
-        watch.look([str(tmp_path / "none")])
+        watch.look([str(tmp_path / "none")], recursive)
+
+
+def test_a_folder_below_that_goes_away_during_the_look_is_no_failure(tmp_path, monkeypatch):
+    (tmp_path / "going").mkdir()
+    (tmp_path / "a.csv").write_text("1")
+    listed = watch._listed
+
+    def overtaken(folder, found, recursive):
+        below = listed(folder, found, recursive)
+        for path in below:
+            Path(path).rmdir()
+        return below
+
+    monkeypatch.setattr(watch, "_listed", overtaken)
+    found, folders = watch.look([str(tmp_path)], recursive=True)
+    assert (list(found), list(folders)) == ([str(tmp_path / "a.csv")], [str(tmp_path)])
+    assert folders[str(tmp_path)] != watch.stamp(tmp_path)
+
+
+def test_a_file_without_a_stamp_is_never_taken_for_seen(tmp_path):
+    files.write_text(tmp_path / "seen.txt", watch.seen_text({"https://host/a.csv": ""}, "1"))
+    assert watch.changed_files({"https://host/a.csv": ""}, tmp_path / "seen.txt", "1") == [
+        "https://host/a.csv"
+    ]
 
 
 def test_a_file_that_goes_away_during_the_look_is_no_failure(tmp_path):
