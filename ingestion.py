@@ -173,8 +173,8 @@ def write_table(config: Config, book: Records, most: int | None) -> int:
     """Write `finaldata.csv` and give its rows. With more than `most` there is none; --table sets no limit."""
     table, state = config.ingested / dataset.TABLE, config.ingested / dataset.TABLE_STATE
     if most is not None and book.rows() > most:
-        if dataset.table_upto(table, state, book.parts()) < book.last_part():
-            table.unlink(missing_ok=True)
+        if table.exists() and dataset.table_upto(table, state, book.parts()) < book.last_part():
+            table.unlink()
         return 0
     parts = book.parts()
     done = dataset.table_upto(table, state, parts)

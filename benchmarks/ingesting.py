@@ -22,6 +22,7 @@ sys.path.insert(0, str(PROJECT))
 
 ROWS = 330_000  # in each of the 50 files of the first load: 1 GB in all
 REPEATED = 0.05
+TRIES = 3  # of which the cheapest counts: what else the machine does only adds
 NEW_ROWS = 100_000
 HISTORIES = 2_000_000, 200_000_000  # rows
 CONFIG = """\
@@ -81,8 +82,12 @@ def first_load(folder: Path, files: int) -> list[Row]:
     project = _project(folder / "first load")
     paths = [_write(project / "drop" / f"{number:03}.csv", number, ROWS) for number in range(files)]
     size = sum(path.stat().st_size for path in paths) / 1e9
-    parse = _run([sys.executable, "-c", PARSE, *map(str, paths)])
-    ours = _run(_ingestion(project))
+    parses, loads = [], []
+    for _ in range(TRIES):
+        parses.append(_run([sys.executable, "-c", PARSE, *map(str, paths)]))
+        _forget(project)
+        loads.append(_run(_ingestion(project)))
+    parse, ours = (min(costs, key=lambda cost: cost.cpu) for costs in (parses, loads))
     other = _run([sys.executable, "-c", PANDAS, *map(str, paths)])
     what = f"first load, {size:.2f} GB in {files} files, {REPEATED:.0%} repeated"
     shutil.rmtree(project)
@@ -118,7 +123,7 @@ def new_file(folder: Path, histories: tuple[int, ...]) -> list[Row]:
                 (_run([sys.executable, "-c", PARSE, str(path)]) for _ in range(3)), key=lambda one: one.cpu
             )
             found.append((_run(_ingestion(project)), parse))
-        ours, parse = sorted(found, key=lambda pair: pair[0].cpu)[len(found) // 2]
+        ours, parse = (min(costs, key=lambda cost: cost.cpu) for costs in zip(*found, strict=True))
         costs.append(ours.cpu)
         what = f"a file of {NEW_ROWS:,} rows against {size / 1e6:,.0f} million"
         parsing, against_first = ours.cpu / parse.cpu, ours.cpu / costs[0]
@@ -143,7 +148,11 @@ def many_files(folder: Path) -> list[Row]:
         each = 200_000 // (100 if files == 100 else files) if files in (1, 100) else 2_000
         for number in range(files):
             _write(project / "drop" / f"{number:03}.csv", number, each)
-        costs[files] = _run(_ingestion(project)).cpu
+        tries = []
+        for _ in range(TRIES):
+            _forget(project)
+            tries.append(_run(_ingestion(project)).cpu)
+        costs[files] = min(tries)
         shutil.rmtree(project)
     small, doubled = costs[100] / costs[1], costs[500] / costs[250]
     return [
@@ -156,6 +165,12 @@ def _project(folder: Path) -> Path:
     (folder / "drop").mkdir(parents=True)
     (folder / "config.yaml").write_text(CONFIG)
     return folder
+
+
+def _forget(project: Path) -> None:
+    """Take the project back to before its first ingestion."""
+    shutil.rmtree(project / "ingesteddata", ignore_errors=True)
+    (project / "records.db").unlink(missing_ok=True)
 
 
 def _write(path: Path, number: int, rows: int) -> Path:
