@@ -137,7 +137,7 @@ def proof_rows(
         if len(found) < LEAST_PROOF and not (
             len(found) and book.regime_from()
         ):  # they may be of another regime
-            found = pd.concat([test[~test[ROW].isin(set(found[ROW]))], found])
+            found = pd.concat([test[~holdout.among(test[ROW], found[ROW])], found])
     if not len(found):
         raise DataError(
             f"{config.test}: no labelled rows to prove a model on; put a table of test rows there"

@@ -14,12 +14,12 @@ Writes paths.ingested/finaldata.csv        every row that holds, to read (--tabl
        paths.ingested/rejected/            what was set aside, and why: reasons.csv
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pipeline import agenda, cli, dataset, files, intake, origins, rejected, sources
 from pipeline.cli import Result, log
 from pipeline.config import Config
-from pipeline.errors import ConfigError, DataError, UsageError
+from pipeline.errors import ConfigError, DataError, FileError, UsageError
 from pipeline.intake import Intake, Taken
 from pipeline.known import AT_ONCE
 from pipeline.records import FileRecord, Records
@@ -86,7 +86,7 @@ def ingest(config: Config, book: Records, dry_run: bool = False) -> Counts:
     stored: list[Taken] = []  # on disk, not yet on record: a run that is cut off here stores them again
     with cli.progress("ingesting", len(changed)) as step:
         for path in changed:
-            content = sources.content(found[path], most_bytes(config))
+            content = sources.content(found[path], config.most_bytes)
             if content is None:
                 waiting.add(path)
             elif taken := taking.taken(found[path], content):
@@ -109,7 +109,7 @@ def ingest(config: Config, book: Records, dry_run: bool = False) -> Counts:
 def ingest_again(config: Config, book: Records, dry_run: bool = False) -> Counts:
     """Read every file on record once more under the present config; the records change all at once, at the end.
 
-    Raise DataError if a file is no longer in the source folders: its rows would be lost.
+    Raise DataError if a file is no longer in the source folders, for its rows would be lost; FileError if it can't be read.
     """
     found, _ = agenda.look(config)
     contents = {sources.hashed(one): one for one in found.values()}
@@ -127,14 +127,20 @@ def ingest_again(config: Config, book: Records, dry_run: bool = False) -> Counts
     if not dry_run:
         agenda.begin(config)
     taking, counts, rebuilt = Intake(config, book, True, dry_run), Counts(), {}
+    live = {part for _, part in book.parts()}
     with cli.progress("rebuilding", len(recorded)) as step:
         for old in recorded:
             step()
             one = contents.get(old.sha256)
-            content = None if one is None else sources.content(one, most_bytes(config))
-            if one is None or content is None:
+            if one is None:  # it brought no rows, and its record stays
                 continue
+            content = sources.content(one, config.most_bytes)
+            if content is None:
+                raise FileError(
+                    f"{one.path}: not to be read just now, and a rebuild needs every file; run it again"
+                )
             if taken := taking.taken_again(old, one, content):
+                taken = _beside(config, live, taken)
                 rebuilt[old.id] = taken.file
                 _count(counts, taken.file)
                 if not dry_run:
@@ -149,9 +155,16 @@ def ingest_again(config: Config, book: Records, dry_run: bool = False) -> Counts
     return counts
 
 
-def most_bytes(config: Config) -> int:
-    """Give how many bytes a file may have, opened."""
-    return int(config.cleaning.max_file_mb * 1e6)
+def _beside(config: Config, live: set[str], taken: Taken) -> Taken:
+    """Give a file of a rebuild other names for its rows if a part that counts until then has its name and other rows.
+
+    So whoever is cut off before the records change leaves the old parts as they were.
+    """
+    while taken.file.output in live and taken.rows is not None:
+        if dataset.is_part(config.ingested, taken.file.output, taken.rows):
+            break
+        taken = replace(taken, file=replace(taken.file, output=dataset.other_name(taken.file.output)))
+    return taken
 
 
 def _put_on_record(config: Config, book: Records, taking: Intake, stored: list[Taken]) -> None:

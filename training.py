@@ -101,13 +101,13 @@ def learnable(config: Config, book: Records, champion: Release | None) -> Learna
         )
     if champion is None and not dataset.tables_in(config.test):
         _make_test_table(config, rows)
-    test = set(test_rows(config)[ROW])
-    may_learn = ~rows[ROW].isin(test).to_numpy()
-    if (
-        config.cleaning.impute or config.cleaning.outliers
-    ):  # our own test table holds rows as they were repaired
-        repaired = pd.Series(dataset.cell_hashes(config, rows).to_pylist())
-        may_learn &= ~repaired.isin(test).to_numpy()
+    test = test_rows(config)
+    may_learn = ~holdout.among(rows[ROW], test[ROW])
+    # Our own test table holds rows as they were repaired, and a row may since have been corrected: its key is the same.
+    names = config.keys or (config.columns.all if config.cleaning.impute or config.cleaning.outliers else [])
+    if names:
+        own, kept = (dataset.cell_hashes(config, some, names).to_pylist() for some in (rows, test))
+        may_learn &= ~holdout.among(own, kept)
     if champion is not None:
         may_learn &= ~holdout.proof(rows, champion.learnt_upto, config.deployment.proof_rows)
     above = None if champion is None else champion.learnt_upto

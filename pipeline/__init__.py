@@ -2,6 +2,5 @@
 
 import gc
 
-gc.set_threshold(
-    50_000, 20, 20
-)  # importing makes objects by the ten thousand that stay: to look through them costs 10 %
+# Importing makes objects by the ten thousand that stay: to look through them again and again costs a tenth of a start.
+gc.set_threshold(50_000, 20, 20)

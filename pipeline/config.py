@@ -361,9 +361,19 @@ class Config(Section):
         return _digest([ROWS_VERSION, self.task, columns, self.cleaning.of_rows, joined])
 
     @property
+    def keys(self) -> list[str]:
+        """Give the columns whose rows take each other's place; none where every distinct row stays."""
+        return list(self.cleaning.join.keys) if self.cleaning.join else list(self.cleaning.key)
+
+    @property
     def replaces(self) -> bool:
         """Say whether rows may take the place of others."""
-        return bool(self.cleaning.key) or self.cleaning.join is not None
+        return bool(self.keys)
+
+    @property
+    def most_bytes(self) -> int:
+        """Give how many bytes a file may have, opened."""
+        return int(self.cleaning.max_file_mb * 1e6)
 
     @property
     def reading(self) -> str:

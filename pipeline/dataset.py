@@ -50,6 +50,20 @@ def part_name(sha256: str, version: str, salt: str = "") -> str:
     return f"{PARTS}/{content[:16]}-{version}.parquet"
 
 
+def other_name(part: str) -> str:
+    """Give another name for a part, the same for the same one."""
+    stem, _, version = part.removeprefix(f"{PARTS}/").removesuffix(".parquet").partition("-")
+    return part_name(stem, version, "beside")
+
+
+def is_part(ingested: Path, name: str, rows: pa.Table) -> bool:
+    """Say whether a part is there and holds just these rows."""
+    try:
+        return read_part(ingested, name).equals(rows)
+    except FileError:
+        return False
+
+
 def staged_name(part: str) -> str:
     """Give the name of what a joined source brought, beside the part with what came of it."""
     return STAGED + part.removeprefix(PARTS)
@@ -157,9 +171,8 @@ def _without_marks(rows: pa.Table) -> pa.Table:
     return rows.select([name for name in rows.column_names if name not in marks])
 
 
-def cell_hashes(config: Config, rows: "pd.DataFrame") -> pa.Array:
-    """Give the hash of each row's cells as they are now, which for a repaired row isn't that of the row as it came."""
-    names = config.columns.all
+def cell_hashes(config: Config, rows: "pd.DataFrame", names: list[str]) -> pa.Array:
+    """Give the hash of each row's cells in these columns, as they are now and not as the row came."""
     kinds = cleaning.empty(config.columns, config.task).select(names).schema
     return rowhash.column_of(
         rowhash.row_hashes(pa.Table.from_pandas(rows[names], kinds, preserve_index=False))
@@ -185,7 +198,7 @@ def read_table(config: Config, path: Path, labelled: bool = True) -> pa.Table:
     Raise DataError, naming the file, if it is no table or lacks a column.
     """
     columns = config.columns
-    spelling = readers.Spelling(max_bytes=int(config.cleaning.max_file_mb * 1e6))
+    spelling = readers.Spelling(max_bytes=config.most_bytes)
     notation = cleaning.Notation(date_formats=tuple(config.cleaning.date_formats))
     try:
         raw = readers.read(path.name, path.read_bytes(), cleaning.spellings(columns), spelling)
@@ -242,9 +255,8 @@ def append_csv(path: Path, header: list[str], tables: Iterable[pa.Table], after:
     with files.replacing(path) as draft:
         if after is not None:
             shutil.copyfile(after, draft)  # within the kernel
-        with draft.open(
-            "wb" if after is None else "ab"
-        ) as out:  # a draft may be there, of a run that was cut off
+        mode = "wb" if after is None else "ab"  # a draft may be there, of a run that was cut off
+        with draft.open(mode) as out:
             if after is None:
                 out.write((",".join(_quoted(name) for name in header) + "\n").encode())
             for table in tables:

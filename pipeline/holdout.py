@@ -3,6 +3,7 @@
 A row's place is decided by its hash, so it is the same in every run, on every machine, in any order of files.
 """
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +21,15 @@ def place(hashes: "pd.Series") -> np.ndarray:
     """Give a number in 0 to 1 for each row hash, uniform over rows."""
     head = np.frombuffer(b"".join(row[:8] for row in hashes), ">u8")
     return head / 2.0**64
+
+
+def among(hashes: Iterable[bytes], kept: Iterable[bytes]) -> np.ndarray:
+    """Give the mask of the hashes that are among the kept ones.
+
+    Not by pandas' `isin`: it takes bytes for NumPy's, which lose the zeros at their end, and misses one in 256.
+    """
+    known = set(kept)
+    return np.array([one in known for one in hashes], bool)
 
 
 def test_share(rows: "pd.DataFrame", share: float) -> np.ndarray:

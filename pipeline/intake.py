@@ -162,11 +162,8 @@ class Intake:
         """Read, check and clean a file. Raise DataError if it has to be set aside whole."""
         columns = self.config.columns
         only = {*self.join.keys, *source.columns} if self.join else None
-        keys = self.join.keys if self.join else self.config.cleaning.key
         salt = source.path if self.join else ""
-        spelling = readers.Spelling(
-            source.separator, source.encoding, source.sheet, int(self.config.cleaning.max_file_mb * 1e6)
-        )
+        spelling = readers.Spelling(source.separator, source.encoding, source.sheet, self.config.most_bytes)
         notation = cleaning.Notation(source.decimal, tuple(self.config.cleaning.date_formats))
         raw = readers.read(named["name"], content, cleaning.spellings(columns, only), spelling)
         cleaned = cleaning.clean(
@@ -177,7 +174,7 @@ class Intake:
             notation=notation,
             salt=salt,
             has=raw.names,
-            required=keys,
+            required=self.config.keys,
         )
         places = np.array(raw.lines() if cleaned.flaws or self._rejects_keys() else [], np.int64)
         flaws = [
@@ -293,10 +290,8 @@ class Intake:
         present = [name for name in needed if name in rows.column_names]
         if not present:
             return rows
-        imputation = {
-            name: rule
-            if rule.by in rows.column_names
-            else replace(rule, by=None)  # a joined source may lack it
+        imputation = {  # a joined source may lack the column of the groups
+            name: rule if rule.by in rows.column_names else replace(rule, by=None)
             for name, rule in self.imputation.items()
             if name in rows.column_names
         }
@@ -313,9 +308,8 @@ class Intake:
         return rows
 
     def _sampled_with(self, sample: pa.Table | None, rows: pa.Table, needed: list[str]) -> pa.Table | None:
-        lacking = [
-            name for name in needed if name not in rows.column_names
-        ]  # a joined source has not all columns
+        # A joined source has not all columns.
+        lacking = [name for name in needed if name not in rows.column_names]
         if len(lacking) == len(needed):
             return sample
         kinds = cleaning.kinds(self.config.columns, self.config.task)

@@ -89,6 +89,9 @@ class Fresh:
         return new
 
 
+Run = tuple[int, int, np.ndarray]  # first file, last file, quarters of the hashes, shape (4, rows)
+
+
 class Known:
     """All hashes of the rows on record, and those that were taken in since."""
 
@@ -104,9 +107,7 @@ class Known:
         """
         self.folder = folder
         self.fresh = Fresh()
-        self.runs: list[
-            tuple[int, int, np.ndarray]
-        ] = []  # first file, last file, quarters of hashes (4, rows)
+        self.runs: list[Run] = []
         self.first_fresh = 0  # number of the first file whose rows are in `fresh`
         for first, last, path in _runs_in(folder) if folder else []:
             if not self.runs or first > self.runs[-1][1]:

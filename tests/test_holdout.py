@@ -68,3 +68,10 @@ def test_of_a_champion_that_has_learnt_from_all_there_is_no_proof_and_of_no_rows
     assert not holdout.proof(rows(), 12, 100).any()
     nothing = rows()[:0]
     assert len(holdout.proof(nothing, 0, 100)) == len(holdout.test_share(nothing, 0.25)) == 0
+
+
+def test_a_hash_is_found_among_others_whatever_byte_it_ends_with():
+    hashes = [bytes([number]) * 15 + bytes([last]) for number in range(1, 9) for last in (0, 1, 255)]
+    assert holdout.among(hashes, hashes[::2]).tolist() == [True, False] * 12
+    assert holdout.among([], hashes).tolist() == []
+    assert holdout.among([b"a" * 15], [b"a" * 15 + b"\0"]).tolist() == [False]

@@ -20,7 +20,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ingestion
-from pipeline import agenda
+from pipeline import agenda, dataset, sources
+from pipeline.errors import FileError
 from tests import project as projects
 from tests.project import Project, clients
 
@@ -558,6 +559,58 @@ def test_the_same_flaw_in_other_content_of_the_same_name_is_told_again(project):
         project.call("ingestion.py")
     assert len(project.reasons()) == 2
     assert "Zoe" in project.call("ingestion.py", "--trace", "Zoe").out
+
+
+def rebuildable(project: Project) -> Project:
+    """Give a project of which a rebuild puts a row into another part: that of a file that was set aside at first."""
+    project.configure("model:", "cleaning: {max_rejected: 0.1}\nmodel:")
+    project.drop("a.csv", table(*GOOD[:3], "Zoe,2025-01-01,0,-1,1,x"))
+    project.call("ingestion.py")
+    project.drop("b.csv", table(*GOOD[2:]))
+    project.call("ingestion.py")
+    project.configure("max_rejected: 0.1", "max_rejected: 0.5")
+    assert project.does("ingestion.py")["rows"] == 2
+    return project
+
+
+@pytest.mark.parametrize("stored", [1, 2, 3])
+def test_a_rebuild_that_is_cut_off_leaves_the_parts_that_count_as_they_were(project, monkeypatch, stored):
+    rebuildable(project)
+    store, left = ingestion._store, iter(range(stored))
+
+    def cut_off(config, taken):
+        told = store(config, taken)
+        if next(left) == stored - 1:
+            raise KeyboardInterrupt
+        return told
+
+    with monkeypatch.context() as patched, project.book() as book:
+        patched.setattr(ingestion, "_store", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            ingestion.ingest_again(project.config, book)
+    assert project.call("ingestion.py", "--table").code == 0
+    project.ingested("finaldata.csv").unlink()
+    assert project.call("ingestion.py").code == 0
+    assert project.rows() == GOOD
+    assert project.call("ingestion.py", "--rebuild").code == 0
+    assert project.rows() == GOOD
+    with project.book() as book:
+        assert sum(len(dataset.read_part(project.config.ingested, part)) for _, part in book.parts()) == 6
+
+
+def test_a_rebuild_stops_at_a_file_that_can_not_be_read_just_now_and_changes_nothing(project, monkeypatch):
+    rebuildable(project)
+    before = project.query(FILES.format("*"))
+    read = sources.content
+    with monkeypatch.context() as patched, project.book() as book:
+        patched.setattr(
+            sources, "content", lambda one, most: None if one.name == "b.csv" else read(one, most)
+        )
+        with pytest.raises(FileError, match="run it again"):
+            ingestion.ingest_again(project.config, book)
+    assert project.query(FILES.format("*")) == before
+    assert project.call("ingestion.py", "--rebuild").code == 0
+    assert project.rows() == GOOD
 
 
 # ---------------------------------------------------------------------------------------------- a law

@@ -532,3 +532,18 @@ def test_no_model_learns_from_a_test_row_whose_cells_were_filled_in(tmp_path):
     test = pd.read_csv(project.folder / "testdata" / "holdout.csv")
     assert len(test) > 30
     assert (~may_learn).sum() == len(test)
+
+
+def test_no_model_learns_from_a_test_row_that_was_corrected_since(tmp_path):
+    project = with_cleaning(tmp_path / "a project", "{key: [client]}")
+    rows = projects.clients(200, seed=1)
+    project.drop("a.csv", rows)
+    project.call("fullprocess.py")
+    test = set(pd.read_csv(project.folder / "testdata" / "holdout.csv")["client"])
+    project.drop("b.csv", rows.assign(seen="2025-04-01", activity=1))
+    project.call("ingestion.py")
+    with project.book() as book:
+        found = training.learnable(project.config, book, None)
+    assert len(test) > 30
+    assert not set(found.rows["client"][found.may_learn]) & test
+    assert found.may_learn.sum() == 200 - len(test)
