@@ -109,7 +109,8 @@ def ingest(config: Config, book: Records, dry_run: bool = False) -> Counts:
 def ingest_again(config: Config, book: Records, dry_run: bool = False) -> Counts:
     """Read every file on record once more under the present config; the records change all at once, at the end.
 
-    Raise DataError if a file is no longer in the source folders, for its rows would be lost; FileError if it can't be read.
+    Raise DataError if a file is no longer in the source folders, for its rows would be lost.
+    Raise FileError if one can't be read now.
     """
     found, _ = agenda.look(config)
     contents = {sources.hashed(one): one for one in found.values()}
