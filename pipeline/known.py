@@ -73,8 +73,8 @@ class Fresh:
         new = np.zeros(len(ids), bool)
         left = np.arange(len(ids))
         while len(left):
-            at, own = slot[left], ids[left]
-            holder = self.slots[at] - 1
+            at, own = slot.take(left), ids.take(left)
+            holder = self.slots.take(at) - 1
             free = holder < 0
             claimed = at[free]
             self.slots[claimed[::-1]] = own[free][::-1] + 1  # the first of several claims stays: it's last
@@ -82,7 +82,7 @@ class Fresh:
             placed = holder == own
             new[left[placed]] = True
             others = np.flatnonzero(~placed)
-            mine, theirs = self.hashes[own[others]], self.hashes[holder[others]]
+            mine, theirs = (self.hashes.take(one[others], axis=0) for one in (own, holder))
             same = (mine[:, 0] == theirs[:, 0]) & (mine[:, 1] == theirs[:, 1])
             left = left[others[~same]]
             slot[left] = (slot[left] + 1) & mask
@@ -215,8 +215,8 @@ def _opened(path: Path) -> np.ndarray:
 
 def _quarters(hashes: np.ndarray) -> np.ndarray:
     """Give hashes, shape (rows, 2), cut in four, shape (4, rows), the weightiest part first."""
-    upper, lower = (hashes >> np.uint64(32)).astype(np.uint32), hashes.astype(np.uint32)
-    return np.stack([upper[:, 0], lower[:, 0], upper[:, 1], lower[:, 1]])
+    parts = np.ascontiguousarray(hashes, "<u8").view("<u4").reshape(-1, 4)
+    return parts.T[[1, 0, 3, 2]]
 
 
 def _sorted(hashes: np.ndarray, wanted: np.ndarray) -> np.ndarray:
@@ -229,10 +229,10 @@ def _sorted(hashes: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     packed |= np.arange(len(wanted), dtype=np.uint64)
     packed.sort()
     packed &= ~UPPER
-    order = wanted[packed.view(np.int64)]
+    order = wanted.take(packed.view(np.int64))
     run = np.empty((4, len(order)), np.uint32)
-    for start in range(0, len(order), STEP):
-        run[:, start : start + STEP] = _quarters(hashes[order[start : start + STEP]])
+    for start in range(0, len(order), STEP):  # `take` of whole rows costs an eighth of what an index does
+        run[:, start : start + STEP] = _quarters(hashes.take(order[start : start + STEP], axis=0))
     return run
 
 
