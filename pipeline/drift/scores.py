@@ -1,8 +1,7 @@
-"""Sums that tell whether the champion still does what it did. No disk, no clock.
+"""Classic tests: is the newest score of a model worse than the scores it got before?
 
-Each score test compares the newest score of a model with scores it got before, all on rows that it had not learnt
-from. They are the classic ones: simple, and noisy on their own (measured: each false-alarms in about 1 to 3 % of
-ticks), so `verdict` asks for the agreement of several.
+All scores are on rows that the model had not learnt from. The tests are simple, and noisy on their own (measured: each
+false-alarms in about 1 to 3 % of ticks), so `agreed` asks for the agreement of several.
 """
 
 import math
@@ -10,6 +9,7 @@ import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from pipeline.drift.verdicts import Verdict, no_verdict
 from pipeline.metrics import Metric
 
 SIGMAS = 2.0  # the course's parametric test: mean - 2 standard deviations
@@ -31,18 +31,6 @@ class Settings:
 
     min_history: int = 5
     alpha: float = 0.01
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What one test found. `statistic` is past `threshold` where it drifted; both None where it couldn't judge."""
-
-    test: str
-    drifted: bool
-    statistic: float | None
-    threshold: float | None
-    why: str
-    feature: str | None = None
 
 
 def worst_score(scores: Scores, metric: Metric, settings: Settings) -> Verdict:
@@ -88,11 +76,11 @@ def t_test(scores: Scores, metric: Metric, settings: Settings) -> Verdict:
 
     own = [*scores.past, scores.new]
     if len(scores.predecessor) < settings.min_history:
-        return _no_verdict(
+        return no_verdict(
             "t_test", f"its predecessor has {len(scores.predecessor)} of {settings.min_history} scores"
         )
     if statistics.pvariance(own) == 0 and statistics.pvariance(scores.predecessor) == 0:
-        return _no_verdict("t_test", "all scores are the same")
+        return no_verdict("t_test", "all scores are the same")
     worse = "less" if metric.greater_is_better else "greater"
     p = float(ttest_ind(own, scores.predecessor, equal_var=False, alternative=worse).pvalue)
     told = f"p = {p:.2g} that its {len(own)} scores are no worse than its predecessor's {len(scores.predecessor)}"
@@ -110,10 +98,6 @@ def _beyond(test: str, new: float, limit: float, metric: Metric, what: str) -> V
     )
 
 
-def _no_verdict(test: str, why: str) -> Verdict:
-    return Verdict(test, False, None, None, f"no verdict: {why}")
-
-
 SCORE_TESTS: dict[str, Callable[[Scores, Metric, Settings], Verdict]] = {
     "worst_score": worst_score,
     "two_sigma": two_sigma,
@@ -125,10 +109,10 @@ SCORE_TESTS: dict[str, Callable[[Scores, Metric, Settings], Verdict]] = {
 def judge(tests: list[str], scores: Scores, metric: Metric, settings: Settings) -> list[Verdict]:
     """Give the verdict of each named test; none of them judges on fewer than `min_history` earlier scores."""
     if math.isnan(scores.new):
-        return [_no_verdict(test, f"{metric.name} is not defined on this batch") for test in tests]
+        return [no_verdict(test, f"{metric.name} is not defined on this batch") for test in tests]
     if len(scores.past) < settings.min_history:
         few = f"{len(scores.past)} of {settings.min_history} earlier scores"
-        return [_no_verdict(test, few) for test in tests]
+        return [no_verdict(test, few) for test in tests]
     return [SCORE_TESTS[test](scores, metric, settings) for test in tests]
 
 
