@@ -12,11 +12,13 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 import ingesting
+import loss_alarm
 import nothing_to_do
 
 BENCHMARKS = {
     "ingesting": ingesting.table,
     "nothing_to_do": nothing_to_do.table,
+    "loss_alarm": loss_alarm.table,
 }
 
 

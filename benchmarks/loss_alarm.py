@@ -1,0 +1,122 @@
+"""How often the alarm on the loss is false, and how late it is, beside the classic rules on the same losses.
+
+Logistic data with ten features. A row's loss is the squared error of the true probability, so without drift the
+champion is as good as can be; then its strongest coefficient changes sign. False alarms are counted without
+tolerance, which is the hardest case: with one the bar is higher and the evidence on the same rows lower.
+"""
+
+import statistics
+import sys
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from pipeline import drift
+from pipeline.drift import loss
+from pipeline.metrics import METRICS
+
+COEFFICIENTS = np.array([1.0, 0.8, -0.6, 0.5, -0.4, 0.3, 0.2, -0.2, 0.1, 0.0])
+POOL = 200_000  # rows that batches are drawn from
+REFERENCES, BATCHES = (100, 300, 1_000), (200, 2_000)
+MOST_FALSE = 0.05  # of decades
+LATEST = {200: 5, 2_000: 1}  # rows of a batch: batches until a flipped coefficient is found, median
+QUIET = 30  # batches before the change
+CHAMPIONS = 100
+
+
+def table(quick: bool) -> tuple[list[str], bool]:
+    """Give the lines of the tables and whether every bar was held."""
+    generator = np.random.default_rng(0)
+    fine, flipped = pool(generator, COEFFICIENTS), pool(generator, COEFFICIENTS * [-1, *[1] * 9])
+    decades = 3 if quick else 100
+    lines = [f"\nAlarm on the loss: mean loss {fine.mean():.3f}, with a flipped coefficient {flipped.mean():.3f}\n",
+             f"| proof rows | rows a batch | decades of {loss.DECADE:,} batches with a false alarm | at most | delay "
+             "of a flip, batches: median (90 %) | at most |", "|---|---|---|---|---|---|"]  # fmt: skip
+    held = True
+    for proof in REFERENCES:
+        for rows in BATCHES:
+            false = sum(alarmed(generator, fine, proof, rows) for _ in range(decades))
+            late = [delay(generator, fine, flipped, proof, rows) for _ in range(10 if quick else CHAMPIONS)]
+            median, most = statistics.median(late), np.quantile(late, 0.9)
+            held &= false <= MOST_FALSE * decades + 0.5 and median <= LATEST[rows]
+            lines.append(
+                f"| {proof:,} | {rows:,} | **{false}** of {decades} | {MOST_FALSE:.0%} | **{median:g}** ({most:g}) "
+                f"| {LATEST[rows]} |"
+            )
+    return lines + classic(generator, fine, flipped, 3 if quick else 50), held
+
+
+def pool(generator: np.random.Generator, world: np.ndarray) -> np.ndarray:
+    """Give the champion's losses in a world with these coefficients."""
+    features = generator.normal(size=(POOL, len(world)))
+    truth = generator.random(POOL) < 1 / (1 + np.exp(-features @ world))
+    return loss.squared(truth, 1 / (1 + np.exp(-features @ COEFFICIENTS)))
+
+
+def drawn(generator: np.random.Generator, losses: np.ndarray, rows: int) -> np.ndarray:
+    """Give a batch of so many losses."""
+    return losses[generator.integers(0, len(losses), rows)]
+
+
+def alarmed(generator: np.random.Generator, fine: np.ndarray, proof: int, rows: int) -> bool:
+    """Say whether a decade without drift has an alarm."""
+    state = loss.reference(drawn(generator, fine, proof), tolerance=0)
+    for batch in range(loss.DECADE):
+        state, verdict = loss.update(state, str(batch), drawn(generator, fine, rows))
+        if verdict.drifted:
+            return True
+    return False
+
+
+def delay(
+    generator: np.random.Generator, fine: np.ndarray, flipped: np.ndarray, proof: int, rows: int
+) -> int:
+    """Give after how many batches the flip is found, with the usual tolerance; 100 if it isn't."""
+    state = loss.reference(drawn(generator, fine, proof))
+    for batch in range(QUIET):
+        state, _ = loss.update(state, str(batch), drawn(generator, fine, rows))
+    for batch in range(1, 100):
+        state, verdict = loss.update(state, f"flipped {batch}", drawn(generator, flipped, rows))
+        if verdict.drifted:
+            return batch
+    return 100
+
+
+def classic(generator: np.random.Generator, fine: np.ndarray, flipped: np.ndarray, years: int) -> list[str]:
+    """Give the table of the classic tests on the batches' Brier scores."""
+    tests = ["worst_score", "two_sigma", "iqr"]
+    lines = [f"\nClassic tests on the Brier score of each batch, {years} years of 365 batches without drift\n",
+             "| rule | rows a batch | batches with a false alarm | years with one | delay of a flip, median |",
+             "|---|---|---|---|---|"]  # fmt: skip
+    for rows in BATCHES:
+        quiet = [year(generator, fine, rows, tests) for _ in range(years)]
+        fired = np.array(quiet)  # (years, batches, rules)
+        late = []
+        for _ in range(years):
+            past = [float(drawn(generator, fine, rows).mean()) for _ in range(QUIET)]
+            late.append(first([drawn(generator, flipped, rows).mean() for _ in range(20)], past, tests))
+        for position, rule in enumerate([*tests, "two of these agree"]):
+            false, any_year = fired[:, :, position].mean(), fired[:, :, position].any(axis=1).mean()
+            found = statistics.median(one[position] for one in late)
+            lines.append(f"| {rule} | {rows:,} | {false:.2%} | {any_year:.0%} | {found:g} |")
+    return lines
+
+
+def year(generator: np.random.Generator, fine: np.ndarray, rows: int, tests: list[str]) -> list[list[bool]]:
+    """Give for each batch of a year without drift which rules found one."""
+    scores = [float(drawn(generator, fine, rows).mean()) for _ in range(365)]
+    return [rules(score, scores[:position], tests) for position, score in enumerate(scores)]
+
+
+def first(scores: list[float], past: list[float], tests: list[str]) -> list[int]:
+    """Give for each rule the number of the first score at which it fired; one more than there are if it didn't."""
+    fired = [rules(score, past + scores[:position], tests) for position, score in enumerate(scores)]
+    return [[*one, True].index(True) + 1 for one in zip(*fired, strict=True)]
+
+
+def rules(score: float, past: list[float], tests: list[str]) -> list[bool]:
+    """Give which rules find drift at this score: each test, and two of them in agreement."""
+    verdicts = drift.judge(tests, drift.Scores(float(score), past, []), METRICS["brier"], drift.Settings())
+    return [verdict.drifted for verdict in verdicts] + [drift.agreed(verdicts, 2)]
