@@ -342,6 +342,26 @@ def test_a_category_that_gains_is_found_and_named():
     assert found.why.startswith("x: c +")
 
 
+@pytest.mark.parametrize("categories", [2, 30, 400])
+def test_the_rarer_categories_of_few_training_rows_are_no_drift(categories):
+    """Were categories pooled because they happen to be rare there, they would always seem to have gained."""
+    for seed in range(3):
+        random = np.random.default_rng(seed)
+        kept = kept_of(random.integers(0, categories, 500).astype(str), "category")
+        batches = [{"x": random.integers(0, categories, 500).astype(str)} for _ in range(60)]
+        assert (verdicts(kept, *batches)[None].statistic or 0) < 1000
+
+
+def test_common_categories_have_bins_of_their_own_and_new_ones_share_one():
+    random = np.random.default_rng(0)
+    values = random.choice(["a", "b", "new"], 1000, p=[0.5, 0.4, 0.1])
+    seen = drift.observe(kept_of(values[values != "new"], "category"), {"x": values}).columns["x"]
+    assert seen.counts.tolist() == [sum(values == name) for name in ("a", "b", "new")] + [0]
+    many = kept_of(np.append(values, np.arange(1000).astype(str)), "category")["columns"]["x"]
+    assert many["named"] == ["a", "b"]
+    assert sum(many["bins"]) == 2000
+
+
 # ---------------------------------------------------------------------------------------------- seasons
 def week(day: int, rows: int, seed: int, shift=0.0) -> dict[str, np.ndarray]:
     """Give ten features on a weekday, each with its own mean by 0.2 sd off either way."""

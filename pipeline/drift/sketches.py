@@ -7,6 +7,7 @@ again. Only NumPy is needed: a batch may be a pandas frame, NumPy arrays, or a p
 
 import hashlib
 import json
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -24,7 +25,6 @@ PROBABILITIES = np.arange(1, GRID) / GRID
 BINS = 32  # of about equally many rows; more would blur in a batch of 200
 ROWS_A_BIN = 15  # of the training data at least, or there are fewer bins
 MOST_CATEGORIES = 200  # whose counts are kept; rarer ones are one
-BINNED_CATEGORIES = 31  # at most are bins of their own, the commonest
 LEAST_A_PHASE = 200  # training rows of a phase of the season, or all rows stand for it
 MOST_ROWS = 25_000  # of a batch that are sorted: 0.01 sd of a mean are seen in so many, and more cost time
 GOLDEN = 0.618033988749895
@@ -173,14 +173,45 @@ def _category_kept(values: Any, phase: np.ndarray | None) -> dict[str, Any]:
         "distinct": len(counts),
         "once": sum(number == 1 for number in counts.values()),
     }
+    kept |= _category_bins(counts, rows - missing)
+    kept["bins"] = _binned(kept, counts, missing)
     if phase is not None:
-        named = {name: place for place, name in enumerate(_binned(common))}
-        number = len(named) + 2
-        place_of = {**named, MISSING: number - 1}
-        texts = (_text(value) for value in _array(values).tolist())
-        places = np.fromiter((place_of.get(text, number - 2) for text in texts), int, rows)
-        kept |= _by_phase(places, phase, number, scores=False)
+        texts = [_text(value) for value in _array(values).tolist()]
+        place_of = {text: _place(kept, text) for text in [*counts, MISSING]}
+        places = np.fromiter((place_of[text] for text in texts), int, rows)
+        kept |= _by_phase(places, phase, len(kept["bins"]), scores=False)
     return kept
+
+
+def _category_bins(counts: Mapping[str, int], rows: int) -> dict[str, Any]:
+    """Give the categories that are bins of their own, and how many bins the others share by the hash of their name.
+
+    Were the others those that happen to be rarer, their estimated share would be too small. So a category gets its own
+    bin if all do, or if it is twice as common as a bin. A hash knows nothing of counts, and new names have one too.
+    """
+    number = max(2, min(BINS, rows // ROWS_A_BIN)) - 1
+    if len(counts) <= number:
+        return {"named": sorted(counts), "shared": 1}
+    named = sorted(name for name, times in counts.items() if times >= 2 * rows / number)
+    return {"named": named, "shared": max(1, number - len(named))}
+
+
+def _binned(column: Mapping[str, Any], counts: Mapping[str, int], missing: int) -> list[int]:
+    bins = [0] * (len(column["named"]) + column["shared"]) + [missing]
+    for name, times in counts.items():
+        bins[_place(column, name)] += times
+    return bins
+
+
+def _place(column: Mapping[str, Any], name: str) -> int:
+    named = column["named"]
+    if name == MISSING:
+        return len(named) + column["shared"]
+    return (
+        named.index(name)
+        if name in named
+        else len(named) + zlib.crc32(name.encode(errors="replace")) % column["shared"]
+    )
 
 
 def _by_phase(places: np.ndarray, phase: np.ndarray, bins: int, scores: bool) -> dict[str, Any]:
@@ -284,14 +315,7 @@ def _numbers_seen(column: Mapping[str, Any], values: np.ndarray, sample: np.ndar
 def _categories_seen(column: Mapping[str, Any], values: Any) -> Seen:
     found = _categories(values)
     missing = found.pop(MISSING, 0)
-    named = _binned(column["counts"])
-    counts = [found.get(name, 0) for name in named]
-    return Seen(
-        len(values),
-        missing,
-        np.array([*counts, sum(found.values()) - sum(counts), missing]),
-        categories=found,
-    )
+    return Seen(len(values), missing, np.array(_binned(column, found, missing)), categories=found)
 
 
 def reach(column: Mapping[str, Any]) -> tuple[float, float]:
@@ -307,13 +331,7 @@ def reference_counts(column: Mapping[str, Any]) -> np.ndarray:
         upto = np.asarray(column["upto"], int)[column["bins"]]
         present = column["rows"] - column["missing"]
         return np.diff(np.concatenate([[0], upto, [present, column["rows"]]]))
-    named = [column["counts"][name] for name in _binned(column["counts"])]
-    return np.array([*named, column["rows"] - column["missing"] - sum(named), column["missing"]])
-
-
-def _binned(counts: Mapping[str, int]) -> list[str]:
-    """Give the categories that are bins of their own; rarer and unseen ones share one."""
-    return [name for name, rows in list(counts.items())[:BINNED_CATEGORIES] if rows >= ROWS_A_BIN]
+    return np.array(column["bins"])
 
 
 def watched(kept: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
