@@ -9,13 +9,18 @@ import argparse
 import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parent))
 
+import false_alarms
+import feature_drift
 import ingesting
 import loss_alarm
 import nothing_to_do
 
 BENCHMARKS = {
+    "false_alarms": false_alarms.table,
+    "feature_drift": feature_drift.table,
     "ingesting": ingesting.table,
     "nothing_to_do": nothing_to_do.table,
     "loss_alarm": loss_alarm.table,
