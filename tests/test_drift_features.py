@@ -450,9 +450,15 @@ def test_an_odd_column_to_learn_from_can_be_kept_and_compared_with(name, kind):
     kept = kept_of(ODD[name], kind, np.arange(len(ODD[name])) % 2)
     for batch in (GOOD, *ODD.values()):
         observed = drift.observe(kept, {"x": batch}, 0)
-        json.dumps([vars(verdict) for verdict in drift.judge_features(None, kept, observed, "a")[1]])
-        json.dumps([vars(verdict) for verdict in drift.stability(kept, observed)])
-        json.dumps([vars(verdict) for verdict in drift.check_integrity(kept, observed)])
+        state, found = drift.judge_features(None, kept, observed, "a")
+        found = [*found, *drift.stability(kept, observed), *drift.check_integrity(kept, observed)]
+        assert json.loads(json.dumps(state)) == state
+        assert {"feature_drift", "too_few_rows"} <= {verdict.test for verdict in found}
+        for verdict in found:
+            json.dumps(vars(verdict), allow_nan=False)
+            assert verdict.threshold is not None or (
+                not verdict.drifted and verdict.why.startswith("no verdict: ")
+            )
 
 
 def test_a_column_that_is_gone_has_no_verdict_and_the_others_have_one():
