@@ -20,7 +20,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline import agenda, cli, dataset, decisions, files, holdout, metrics, models, records, releases
+from pipeline import (
+    agenda,
+    cli,
+    dataset,
+    decisions,
+    files,
+    holdout,
+    inputs,
+    metrics,
+    models,
+    records,
+    releases,
+)
 from pipeline.cli import Result, log
 from pipeline.config import Config
 from pipeline.dataset import FILE
@@ -133,6 +145,7 @@ def proof_rows(
     else:
         rows = dataset.load(config.ingested, book.parts(upto=candidate["learnt_upto"]))
         rows = rows[rows[config.columns.target.name].notna()]
+        rows = rows[inputs.sound(config, book, rows)]
         found = rows[holdout.proof(rows, champion.learnt_upto, config.deployment.proof_rows)]
         if len(found) < LEAST_PROOF and not (
             len(found) and book.regime_from()
@@ -267,6 +280,7 @@ def _release(
     texts = {
         "latestscore.txt": records.score_text(score.value),
         "ingestedfiles.txt": book.ingested_text(upto=best.facts["learnt_upto"]),
+        releases.SKETCH: _sketch(config, book, best, rows),
     }
     release = releases.make(config.production, best.folder / releases.MODEL, texts, facts)
     again = models.predict(
@@ -277,6 +291,13 @@ def _release(
             f"{release.model_file}: predicts otherwise than the candidate that was proven; not deployed"
         )
     return release
+
+
+def _sketch(config: Config, book: Records, best: Contender, rows: pd.DataFrame) -> str:
+    """Give the sketch of what the winner learnt from, and of its predictions of the proof rows."""
+    kept = json.loads((best.folder / releases.SKETCH).read_text(encoding="utf-8"))
+    places = inputs.places_of(book)
+    return inputs.text_of(inputs.with_predictions(config, kept, rows, best.prediction, places))
 
 
 def _proof_scores(

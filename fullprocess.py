@@ -89,7 +89,7 @@ def loop(config: Config, book: "Records", force: bool, seconds: dict[str, float]
     deployment.check_production(config, book, champion)
     if champion is not None:
         deployment.put_on_record(book, champion)  # the last run may have been cut off between link and record
-    scored: dict[str, Any] = {"scores": [], "drift": []}
+    scored: dict[str, Any] = {"scores": [], "drift": [], "inputs": []}
     with timed(seconds, "ingestion"):
         counts = ingestion.ingest(config, book)
     if champion is not None:
@@ -113,6 +113,7 @@ def loop(config: Config, book: "Records", force: bool, seconds: dict[str, float]
         "challengers": outcome.challengers if outcome else [],
         "fits": fits,
         "drift": scored["drift"],
+        "inputs": scored["inputs"],
         "scores": scored["scores"],
         "seconds": seconds,
     }
@@ -163,7 +164,9 @@ def challenge(
 
 
 def situation(config: Config, book: "Records", champion: Release | None) -> decisions.Situation:
-    """Ask the records what a retraining policy needs to know."""
+    """Ask the records what a retraining policy needs to know; bad data count for nothing."""
+    from pipeline import inputs
+
     if champion is None:
         return decisions.Situation(book.labelled_rows(), 0, 0, [])
     trained = book.learnt_upto()
@@ -186,7 +189,9 @@ def situation(config: Config, book: "Records", champion: Release | None) -> deci
         reasons = [
             f"{len(agreed)} of {len(batches)} new batch(es) drifted, the latest is {agreed[-1][0].batch}: {whys}"
         ]
-    rows, learnt = book.labelled_rows(regime_from), book.labelled_rows(regime_from, upto=trained)
+    bad = inputs.bad_files(config, book)
+    rows = book.labelled_rows(regime_from, without=bad)
+    learnt = book.labelled_rows(regime_from, upto=trained, without=bad)
     return decisions.Situation(rows, learnt, len(batches), reasons, regime_from)
 
 
@@ -226,12 +231,16 @@ def shown(book: "Records", live: Release | None) -> dict[str, Any] | None:
 
 def line(facts: dict[str, Any], counts: "ingestion.Counts") -> str:
     """Give the run in one line; none if it found nothing to do and nobody watches."""
+    from pipeline import words
+
     if facts["outcome"] == "nothing":
         return watch.NOTHING if sys.stdout.isatty() else ""
     told = f"{facts['outcome']}: ingested {counts}"
     if facts["champion"]:
         told += f"; live: {facts['champion']['release']}, score {facts['champion']['score']:.4g}"
-    return f"{told}; {'; '.join(facts['reasons'])}"
+    told += f"; {'; '.join(facts['reasons'])}"
+    said = words.troubles(facts["inputs"])
+    return f"{told}; {said}" if said else told
 
 
 def nothing(config: Config, champion: Release | None) -> Result:
@@ -245,6 +254,7 @@ def nothing(config: Config, champion: Release | None) -> Result:
         "challengers": [],
         "fits": 0,
         "drift": [],
+        "inputs": [],
         "seconds": {},
     }
     return Result(watch.NOTHING if sys.stdout.isatty() else "", facts)

@@ -3,12 +3,13 @@
     python scoring.py [--config FILE] [--json] [-v] [--model PATH] [--data FILE]
     python scoring.py --clients FILE --out FILE
 
-Without flags: scores the champion on every batch of labelled rows that came since, before any model learns from them,
-and judges drift; where nothing is deployed, scores the candidates on the test table. A batch is one ingested file, or
-several until there are scoring.min_rows labelled rows.
+Without flags: compares every new file with what the champion learnt from, scores the champion on every batch of
+labelled rows that came since, before any model learns from them, and judges drift; where nothing is deployed, scores
+the candidates on the test table. A batch is one ingested file, or several until there are scoring.min_rows labelled
+rows; files of bad data are left out.
 
 Reads  production_deployment/, paths.ingested/parts/, paths.test
-Writes paths.models/latestscore.txt, the score history, the verdicts on drift
+Writes paths.models/latestscore.txt, the score history, the verdicts on drift, what was found of each file
 """
 
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline import calllist, cli, dataset, drift, files, metrics, models, records, releases
+from pipeline import calllist, cli, dataset, drift, files, inputs, metrics, models, records, releases, words
 from pipeline.cli import Result, log
 from pipeline.config import Config
 from pipeline.dataset import FILE
@@ -54,8 +55,11 @@ def score_champion(config: Config, book: Records, champion: Release) -> Result:
     metric = metrics.chosen(config.task, config.scoring.metric)
     if not fits(config, champion):
         line = f"{champion.id} is not scored: it needs columns that config.yaml no longer has"
-        return Result(line, {"release": champion.id, "metric": metric.name, "scores": [], "drift": []})
+        return Result(
+            line, {"release": champion.id, "metric": metric.name, "scores": [], "drift": [], "inputs": []}
+        )
     model = models.load(champion.model_file)
+    inputs.watch(config, book, champion, model)
     told, found = [], []
     for batch, rows in unscored_batches(config, book, champion):
         truth, prediction = predicted(config, champion, model, rows)
@@ -67,10 +71,21 @@ def score_champion(config: Config, book: Records, champion: Release) -> Result:
         log.info("batch %s: %s %s", batch, metric.name, score)
         told.append({"batch": batch, **_score_facts(score)})
         found += [{"batch": batch, **_verdict_facts(verdict)} for verdict in verdicts]
+    seen = inputs.diagnose(config, book, champion, alarms(config, book, champion.id))
     latest = write_latest(config, book, champion)
     line = f"scored {champion.id} on {len(told)} new batch(es)"
     line += f"; its latest {metric.name} is {latest}"
-    return Result(line, {"release": champion.id, "metric": metric.name, "scores": told, "drift": found})
+    line += f"; {said}" if (said := words.troubles(seen)) else ""
+    facts = {"release": champion.id, "metric": metric.name, "scores": told}
+    return Result(line, {**facts, "drift": found + inputs.verdicts_of(seen), "inputs": inputs.kinds_of(seen)})
+
+
+def alarms(config: Config, book: Records, release_id: str) -> dict[int, bool]:
+    """Say for the first file of each batch that a release was scored on whether enough tests found drift there."""
+    against: dict[int, int] = {}
+    for verdict in book.verdicts(release_id):
+        against[verdict.first_file] = against.get(verdict.first_file, 0) + verdict.drifted
+    return {first: votes >= config.drift.require for first, votes in against.items()}
 
 
 def fits(config: Config, release: Release) -> bool:
@@ -106,11 +121,14 @@ def _labelled_by_file(config: Config, book: Records, above: int) -> Iterator[tup
     if config.replaces:
         rows = dataset.load(config.ingested, book.parts())
         rows = rows[rows[target].notna() & (rows[FILE] > above)]
+        rows = rows[inputs.sound(config, book, rows)]
         yield from ((int(number), some) for number, some in rows.groupby(FILE, sort=True))
         return
+    bad = inputs.bad_files(config, book)
     for number, part in book.parts(above):
-        rows = dataset.load(config.ingested, [(number, part)])
-        yield number, rows[rows[target].notna()]
+        if number not in bad:
+            rows = dataset.load(config.ingested, [(number, part)])
+            yield number, rows[rows[target].notna()]
 
 
 def predicted(config: Config, release: Release, model, rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:

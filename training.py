@@ -5,7 +5,7 @@
 A candidate never learns from the test table, nor from the newest rows on which it is to meet the champion.
 
 Reads  paths.ingested/parts/, paths.test
-Writes paths.models/<name>-<window>/trainedmodel.skops and candidate.json
+Writes paths.models/<name>-<window>/trainedmodel.skops, candidate.json and sketch.json
        paths.test/holdout.csv                if there is no test table and nothing was ever deployed
 """
 
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from pipeline import cli, dataset, files, holdout, metrics, models, releases
+from pipeline import cli, dataset, files, holdout, inputs, metrics, models, releases
 from pipeline.cli import Result, log
 from pipeline.config import Config
 from pipeline.dataset import FILE
@@ -41,7 +41,9 @@ class Learnable:
 
 def run(config: Config, book: Records, window: int | None = None) -> Result:
     """Train on all history, or on the newest `window` files."""
-    made = train(config, book, releases.current(config.production), [window])
+    champion = releases.current(config.production)
+    inputs.watch(config, book, champion)  # so that bad data are known
+    made = train(config, book, champion, [window])
     told = "; ".join(f"{one['name']} ({one['window']}) on {one['rows']:,} rows" for one in made)
     return Result(f"trained {told}: in {config.paths.models}/", {"candidates": made})
 
@@ -58,7 +60,7 @@ def train(config: Config, book: Records, champion: Release | None, windows: list
         files.remove_folder(path.parent)
     for window in windows:
         rows = data.rows[data.may_learn & _newest(data.rows, window)]
-        inputs = models.inputs_of(rows, config.columns.features)
+        seen = models.inputs_of(rows, config.columns.features)
         try:
             truth = truth_to_learn(config, rows)
         except DataError as problem:
@@ -66,13 +68,14 @@ def train(config: Config, book: Records, champion: Release | None, windows: list
                 raise
             log.info("no training on %s: %s", _told(window), problem)
             continue
+        sketch = inputs.text_of(inputs.sketch_of(config, rows, inputs.places_of(book)))
         for name, options in (config.model.candidates or models.DEFAULTS[config.task]).items():
             start = time.perf_counter()
             log.info("training %s on %s rows (%s)", name, f"{len(rows):,}", _told(window))
             model = models.build(
                 name, options, config.columns.features, config.task, config.model.seed, metric.name
             )
-            models.fit(model, inputs, truth)
+            models.fit(model, seen, truth)
             facts = {
                 "name": name,
                 "window": _told(window),
@@ -83,17 +86,18 @@ def train(config: Config, book: Records, champion: Release | None, windows: list
                 "target": config.columns.target.name,
                 "task": config.task,
                 "features": {name: kind.model_dump() for name, kind in config.columns.features.items()},
-                "typical": typical(inputs),
+                "typical": typical(seen),
                 "seconds": round(time.perf_counter() - start, 3),
             }
-            _save(config, model, facts)
+            _save(config, model, facts, sketch)
             made.append(facts)
     return made
 
 
 def learnable(config: Config, book: Records, champion: Release | None) -> Learnable:
-    """Give the labelled rows and which may be learnt from. Raise DataError if there is none."""
+    """Give the labelled rows that are no bad data, and which may be learnt from. Raise DataError if there is none."""
     rows = labelled(config, dataset.load(config.ingested, book.parts()))
+    rows = rows[inputs.sound(config, book, rows)]
     if not len(rows):
         raise DataError(
             f"{config.ingested}: no rows with a value in column {config.columns.target.name} to learn from; "
@@ -174,10 +178,11 @@ def _make_test_table(config: Config, rows: pd.DataFrame) -> None:
     dataset.write_frame(config.test / "holdout.csv", chosen, config.columns.all)
 
 
-def _save(config: Config, model, facts: dict) -> None:
+def _save(config: Config, model, facts: dict, sketch: str) -> None:
     folder = config.models / f"{facts['name']}-{facts['window'].replace(' ', '')}"
     with files.replacing_folder(folder) as draft:
         models.save(model, draft / releases.MODEL)
+        (draft / releases.SKETCH).write_text(sketch, encoding="utf-8")
         facts["sha256"] = files.sha256(draft / releases.MODEL)
         (draft / CANDIDATE).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
 

@@ -287,13 +287,20 @@ class Scoring(Section):
     test_share: Annotated[float, Field(gt=0, lt=1)] = 0.25
 
 
+def _known_season(season: Any) -> Any:
+    if season in ("none", "day", "week", "year") or (type(season) is int and season >= 2):
+        return season
+    raise ValueError(f"{season!r}: none, day, week, year, or a number of files from 2 on")
+
+
 class Drift(Section):
-    """When a score counts as drift."""
+    """When a score counts as drift, and which season is none of the features."""
 
     tests: Annotated[list[str], Field(min_length=1)] = ["worst_score", "two_sigma", "iqr"]
     require: Annotated[int, Field(ge=1)] = 2
     min_history: Annotated[int, Field(ge=2)] = 8
     alpha: Annotated[float, Field(gt=0, lt=1)] = 0.01
+    season: Annotated[str | int, BeforeValidator(_known_season)] = "week"
 
     @model_validator(mode="after")
     def _require_can_be_met(self) -> "Drift":

@@ -1,4 +1,4 @@
-"""The history, in a database: runs, files, scores, verdicts, decisions, releases, timings. Only ever added to.
+"""The history, in a database: runs, files, inputs, scores, verdicts, decisions, releases, timings. Only added to.
 
 SQLite by default, any other database by URL through SQLAlchemy. The schema is versioned by Alembic
 (`pipeline/migrations`). This is also the one module that knows how `ingestedfiles.txt` and `latestscore.txt` are
@@ -8,7 +8,7 @@ spelt, because they say in a text what the records say in tables.
 import csv
 import io
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,7 +23,7 @@ from pipeline.files import printable
 from pipeline.metrics import Score
 from pipeline.spreadsheets import harmless
 
-SCHEMA_VERSION = "0002"  # the newest revision in pipeline/migrations/versions
+SCHEMA_VERSION = "0003"  # the newest revision in pipeline/migrations/versions
 
 schema = sa.MetaData()
 _number = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
@@ -58,6 +58,26 @@ files = sa.Table(
     sa.Column("output", sa.String, nullable=False),
     sa.Column("at", sa.String, nullable=False),
     sa.Column("facts", sa.Text),  # JSON: the statistics with which cells were filled in and outliers found
+)
+inputs = sa.Table(  # what was found of a file's rows beside what a release learnt from
+    "inputs",
+    schema,
+    sa.Column("id", _number, primary_key=True),
+    sa.Column("run", _number, nullable=False),
+    sa.Column("file", _number, nullable=False),
+    sa.Column("release", sa.String, nullable=False),
+    sa.Column("rows", _number, nullable=False),
+    sa.Column("labelled", _number, nullable=False),
+    sa.Column("verdicts", sa.Text, nullable=False),  # JSON
+    sa.Column("state", sa.Text, nullable=False),  # JSON: the evidence for drift after this file
+    sa.Column(
+        "estimate", sa.Text
+    ),  # JSON: what the release scores on these rows, if its probabilities are right
+    sa.Column("kind", sa.String),  # of trouble; empty until it's known whether the loss rose
+    sa.Column("sentence", sa.Text),
+    sa.Column("bad", sa.Boolean, nullable=False),
+    sa.Column("at", sa.String, nullable=False),
+    sa.UniqueConstraint("file", "release"),
 )
 scores = sa.Table(
     "scores",
@@ -257,9 +277,15 @@ class Records:
         """Give the number of the newest ingested file, 0 if there is none."""
         return self._column(sa.select(sa.func.max(files.c.id)).where(files.c.status == "ingested"))[0] or 0
 
-    def labelled_rows(self, since: int = 0, upto: int | None = None) -> int:
-        """Give how many labelled rows the files brought, from number `since` on and up to `upto`, both inclusive."""
+    def labelled_rows(
+        self, since: int = 0, upto: int | None = None, without: Collection[int] = frozenset()
+    ) -> int:
+        """Give how many labelled rows the files brought, from number `since` on and up to `upto`, both inclusive.
+
+        The files `without` don't count.
+        """
         query = sa.select(sa.func.sum(files.c.labelled)).where(files.c.id >= since)
+        query = query.where(files.c.id.not_in(sorted(without))) if without else query
         return int(self._column(query if upto is None else query.where(files.c.id <= upto))[0] or 0)
 
     def replace_files(self, rebuilt: dict[int, FileRecord]) -> None:
@@ -282,6 +308,38 @@ class Records:
         for location, name, *others in self._all(query.order_by(files.c.id)):
             out.writerow([harmless(location), harmless(name), *others])
         return text.getvalue()
+
+    # ------------------------------------------------------------------------------------------------ inputs
+    def add_input(self, **facts: Any) -> None:
+        """Record what was found of a file's rows beside a release, once: a repeated run changes nothing."""
+        same = inputs.c.file == facts["file"], inputs.c.release == facts["release"]
+        if not self._column(sa.select(inputs.c.id).where(*same)):
+            self._add(inputs, run=self.run, at=now(), **facts)
+
+    def tell_input(self, number: int, kind: str, sentence: str) -> None:
+        """Record which kind of trouble the input of this number is, now that the loss is known."""
+        with self.engine.begin() as connection:
+            told = inputs.update().where(inputs.c.id == number)
+            connection.execute(told.values(kind=kind, sentence=sentence))
+
+    def inputs(self, release: str | None = None, run: int | None = None, newest: int = 0) -> Sequence[sa.Row]:
+        """Give what was found of files (beside this release, in this run, of so many newest), oldest first."""
+        query = sa.select(inputs).order_by(inputs.c.id.desc())
+        query = query if release is None else query.where(inputs.c.release == release)
+        query = query if run is None else query.where(inputs.c.run == run)
+        return list(reversed(self._all(query.limit(newest) if newest else query)))
+
+    def untold_inputs(self, release: str) -> Sequence[sa.Row]:
+        """Give what was found of files beside this release and not yet told, oldest first."""
+        query = sa.select(inputs).where(inputs.c.release == release, inputs.c.kind.is_(None))
+        return self._all(query.order_by(inputs.c.id))
+
+    def judged_inputs(self) -> list[tuple[int, int, str | None]]:
+        """Give number, rows and, where it was bad, verdicts of each file as it was first judged, by number."""
+        said = sa.case((inputs.c.bad, inputs.c.verdicts))
+        query = sa.select(inputs.c.file, inputs.c.rows, said).order_by(inputs.c.file, inputs.c.id.desc())
+        first = {file: (file, rows, verdicts) for file, rows, verdicts in self._all(query)}
+        return list(first.values())
 
     # ------------------------------------------------------------------------------------------------ scores, verdicts
     def add_score(

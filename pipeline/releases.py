@@ -20,6 +20,7 @@ CURRENT = "current"
 FOLDER = "releases"
 MANIFEST = "manifest.json"
 MODEL = "trainedmodel.skops"
+SKETCH = "sketch.json"  # of what the model learnt from; releases of earlier versions have none
 READABLE = (
     MODEL,
     "latestscore.txt",
@@ -49,6 +50,13 @@ class Release:
     def learnt_upto(self) -> int:
         """Give the number of the newest file the model could learn from."""
         return self.manifest["learnt_upto"]
+
+    @property
+    def sketch(self) -> dict[str, Any] | None:
+        """Give the sketch of what the model learnt from (see `drift.sketch`); None if the release has none."""
+        if SKETCH not in self.manifest["files"]:
+            return None
+        return json.loads((self.folder / SKETCH).read_text(encoding="utf-8"))
 
     @property
     def features(self) -> dict[str, Feature]:

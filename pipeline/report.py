@@ -124,7 +124,7 @@ def headline(facts: Facts) -> Headline:
         )
         return Headline("No model is deployed yet", "quiet", [waits, last])
     newest = next(iter(facts["drift"]), None)
-    tone, title = _verdict(live, newest, run)
+    tone, title = _verdict(live, newest, run, facts["inputs"])
     answer, why = _drift(live, newest)
     cards = [
         _score_card(live["score"]),
@@ -151,8 +151,10 @@ def _model_card(live: Facts) -> Card:
     return Card("Live model", live["model"].replace("_", " "), details)
 
 
-def _verdict(live: Facts, newest: Facts | None, run: Facts | None) -> tuple[str, str]:
+def _verdict(live: Facts, newest: Facts | None, run: Facts | None, file: Facts | None) -> tuple[str, str]:
     """Give tone and words for how the live model does."""
+    if file and file["left_out"]:
+        return "bad", "Bad data: the newest file is left out of learning and scoring"
     if newest and newest["drifted"] and newest["release"] == live["release"]:
         return "bad", "Drift: the live model does worse on the newest data"
     if run and run["deployed"] == live["release"]:
@@ -299,6 +301,85 @@ def drift(facts: Facts) -> list[Block]:
     drifted = sum(batch["drifted"] for batch in facts["drift"])
     told = f"{drifted or 'None'} of the newest {words.counted(len(facts['drift']), 'batch')} drifted."
     return [Text(told), Table(["batch", "verdict", "test", "found drift", "why"], rows)]
+
+
+def newest_file(facts: Facts) -> list[Block]:
+    """Show what the newest file's rows are like beside those that the live model learnt from."""
+    found = facts["inputs"]
+    if not found:
+        return [Text("No new file since the live model was trained, so nothing to compare.", "quiet")]
+    rows = f"{words.counted(found['rows'], 'row')}, {found['labelled']:,} of them labelled"
+    told = f"{found['file']}, {rows}, beside what the live model learnt from: {found['sentence'] or 'not told yet'}."
+    return [
+        Text(told, "bad" if found["left_out"] else ""),
+        _moved(found),
+        *_estimated(found["estimate"]),
+        _checked(found),
+    ]
+
+
+def _moved(found: Facts) -> Table:
+    """Show how far each feature moved, the furthest first; those that can't be compared say why."""
+    verdicts = [one for one in found["verdicts"] if one["test"] == "feature_drift" and one["feature"]]
+    means = {one["feature"]: one for one in found["verdicts"] if one["test"] == "stability"}
+    rows = [
+        [
+            _cell("predictions" if one["feature"] == "(prediction)" else one["feature"], most=60),
+            _cell("moved", "bad") if one["drifted"] else _cell(_answer(one, "no"), "quiet"),
+            *_distances(one, means[one["feature"]]),
+        ]
+        for one in verdicts[:COLUMNS]
+    ]
+    header = ["column", "drift", "rows elsewhere", "PSI", "KS", "now, and then"]
+    return Table(header, rows, frozenset({2, 3, 4}))
+
+
+def _distances(moved: Facts, mean: Facts) -> list[Cell]:
+    """Give how far a column moved, and its mean (or the share that changed most) now and then."""
+    if moved["threshold"] is None:
+        return [*[_cell(words.NOTHING, "quiet")] * 3, _cell(moved["why"])]
+    told = moved if mean["threshold"] is None else mean
+    return [
+        Cell([words.percent(moved["moved"])], bar=moved["moved"]),
+        _cell(f"{moved['psi']:.2f}"),
+        _cell(words.NOTHING if moved["ks"] is None else f"{moved['ks']:.2f}"),
+        _cell(told["why"].removeprefix(f"{moved['feature']}: ").partition("; evidence")[0]),
+    ]
+
+
+def _checked(found: Facts) -> Table:
+    """Show what the rules of integrity said."""
+    others = [one for one in found["verdicts"] if one["test"] not in ("feature_drift", "stability")]
+    others = [
+        one for one in others if one["test"] != "integrity" or not one["drifted"]
+    ]  # its parts stand below
+    rows = [
+        [
+            _cell(one["test"]),
+            _cell("bad", "bad") if one["drifted"] else _cell(_answer(one, "fine"), "quiet"),
+            _cell(one["why"]),
+        ]
+        for one in others[:TROUBLES]
+    ]
+    return Table(["rule", "data are", "why"], rows, fold="" if found["left_out"] else "Is it bad data?")
+
+
+def _answer(verdict: Facts, word: str) -> str:
+    return "not judged" if verdict["threshold"] is None else word
+
+
+def _estimated(estimate: Facts | None) -> list[Block]:
+    """Show the scores to expect if the model's probabilities are right, and whether they were."""
+    if estimate is None:
+        return []
+    scores = ", ".join(
+        f"{words.metric_name(name)} {words.figure(estimate[name])}"
+        for name in ("roc_auc", "accuracy", "brier")
+    )
+    told = f"Estimated without labels, if the model's probabilities are right: {scores}."
+    held = f" {estimate['why'][0].upper()}{estimate['why'][1:]}." if "why" in estimate else ""
+    blind = " An estimate can't see that the same rows now mean something else."
+    return [Text(told + held + blind, "quiet")]
 
 
 def _verdict_rows(batch: Facts) -> list[list[Cell]]:
@@ -488,6 +569,7 @@ SECTIONS: dict[str, Callable[[Facts], list[Block]]] = {
     "Predictions and truth": predictions,
     "Whom to call first": calls,
     "Drift": drift,
+    "Newest file": newest_file,
     "Decisions": decided,
     "Releases": released,
     "Data": data,

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline import agenda, cleaning, dataset, holdout, metrics, models, rejected, releases, words
+from pipeline import agenda, cleaning, dataset, holdout, inputs, metrics, models, rejected, releases, words
 from pipeline.config import Config, Feature
 from pipeline.errors import FileError
 from pipeline.records import Records
@@ -126,6 +126,27 @@ def drift(config: Config, book: Records) -> list[Facts]:
         }
         for (release, batch), found in list(reversed(_verdicts(book).items()))[:BATCHES]
     ]
+
+
+def newest_input(config: Config, book: Records) -> Facts | None:
+    """Give what was found of the newest file beside what the live release learnt from; None if none came since."""
+    live = releases.current(config.production)
+    found = book.inputs(live.id, newest=1) if live else []
+    if not found:
+        return None
+    verdicts = json.loads(found[-1].verdicts)
+    return {
+        **_input(found[-1], _file_names(book)),
+        **{name: getattr(found[-1], name) for name in ("release", "rows", "labelled", "at")},
+        "estimate": json.loads(found[-1].estimate or "null"),
+        "left_out": found[-1].file in inputs.bad_files(config, book),
+        "verdicts": verdicts,
+    }
+
+
+def _input(row: Any, names: dict[int, str]) -> Facts:
+    named = names.get(row.file, str(row.file))
+    return {"file": named, "number": row.file, "kind": row.kind, "sentence": row.sentence}
 
 
 def _file_names(book: Records) -> dict[int, str]:
@@ -421,6 +442,7 @@ def _unseen(config: Config, book: Records, live: Release) -> tuple["pd.DataFrame
         taken.insert(0, part)
         rows = dataset.load(config.ingested, taken)
         rows = rows[rows[target].notna()]
+        rows = rows[inputs.sound(config, book, rows)]
         if len(rows) >= ENOUGH:
             break
     if taken and len(rows) >= config.scoring.min_rows:
@@ -432,6 +454,7 @@ def _unseen(config: Config, book: Records, live: Release) -> tuple["pd.DataFrame
     if above is not None:
         rows = dataset.load(config.ingested, book.parts(upto=live.learnt_upto))
         rows = rows[rows[target].notna()]
+        rows = rows[inputs.sound(config, book, rows)]
         rows = rows[holdout.proof(rows, above, most)]
         if len(rows) >= config.scoring.min_rows:
             return rows, "the rows that it was proven on before it went live"
@@ -503,6 +526,7 @@ def status(config: Config, book: Records) -> tuple[Facts, str]:
     facts: Facts = {
         "champion": champion(config, book),
         "drift": next(iter(drift(config, book)), None),
+        "inputs": newest_input(config, book),
         "run": told[-1] if told else None,
         "waiting": waiting(config, book),
         "look": looks(config),
@@ -568,6 +592,7 @@ def stories(book: Records, newest: int = 0) -> list[Facts]:
             **_run(row),
             "files": _intake(files.get(row.id, [])),
             "scores": [_scored(score, judged, names) for score in scored.get(row.id, [])],
+            "inputs": [_input(one, names) for one in book.inputs(run=row.id)],
             "decisions": [_decision(decision) for decision in decided.get(row.id, [])],
             "deployed": next((release.id for release in made.get(row.id, [])), None),
         }
@@ -617,6 +642,7 @@ VIEWS: dict[str, Callable[[Config, Records], Any]] = {
     "champion": champion,
     "scores": scores,
     "drift": drift,
+    "inputs": newest_input,
     "outcomes": outcomes,
     "decisions": decisions,
     "releases": all_releases,

@@ -121,7 +121,7 @@ def paragraph(label: str, text: str, width: int = 10) -> str:
 def status(facts: Facts) -> str:
     """Give the state of things: what is live and how it does, what the last run did, what waits, where to look."""
     live, story = facts["champion"], facts["run"]
-    lines = _live(live, facts["drift"]) if live else ["Nothing is deployed yet."]
+    lines = _live(live, facts["drift"], facts["inputs"]) if live else ["Nothing is deployed yet."]
     if story:
         lines.append(paragraph("Last run", f"{moment(story['started'])}: {last_run(story)}"))
     lines.append(paragraph("Waiting", waiting(facts["waiting"])))
@@ -134,13 +134,14 @@ def status(facts: Facts) -> str:
     return "\n".join(lines)
 
 
-def _live(live: Facts, newest: Facts | None) -> list[str]:
+def _live(live: Facts, newest: Facts | None, file: Facts | None) -> list[str]:
     meaning = metric_meaning(live["score"]["metric"])
     told = f"{score(live['score'])} on {live['score']['on']}" + (f". It tells {meaning}" if meaning else "")
     return [
         f"Live: {live['model']}, since {moment(live['since'])}, release {live['release']}",
         paragraph("Score", told),
         paragraph("Drift", drift(live, newest)),
+        *([paragraph("Inputs", trouble(file))] if trouble(file) else []),
         paragraph("Why", "; ".join(live["reasons"])),
     ]
 
@@ -163,6 +164,24 @@ def drift(live: Facts, newest: Facts | None) -> str:
     if not newest["drifted"]:
         return f"none: {told}" if fired else f"none: no test found it in {newest['name']}"
     return f"yes: {told}: " + "; ".join(f"{verdict['test']}: {verdict['why']}" for verdict in fired)
+
+
+def trouble(facts: Facts | None) -> str:
+    """Give in a sentence what is the matter with a file's rows; empty if nothing is, or it isn't known yet."""
+    if facts is None or facts["kind"] in (None, "none"):
+        return ""
+    return f"{facts['file']}: {facts['sentence']}"
+
+
+def troubles(files: list[Facts]) -> str:
+    """Give in a sentence what is the matter with files: of the newest of bad data, else of the newest of all."""
+    told = [one for one in files if trouble(one)]
+    bad = [one for one in told if one["kind"] == "bad data"]
+    if not told:
+        return ""
+    others = len(told) - 1
+    more = f" ({counted(others, 'other new file')} not as before either)" if others else ""
+    return trouble((bad or told)[-1]) + more
 
 
 def last_run(story: Facts) -> str:
@@ -218,6 +237,7 @@ def run(story: Facts) -> str:
     lines = [f"Run {story['run']} · {moment(story['started'])}{took} · {end(story)}"]
     lines.append(paragraph("data", intake(story)))
     lines += [paragraph("score", told) for told in _scores(story)]
+    lines += [paragraph("inputs", told) for told in [troubles(story["inputs"])] if told]
     lines += [paragraph(label, told) for label, told in _decisions(story)]
     return "\n".join(lines)
 

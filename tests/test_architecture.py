@@ -23,7 +23,7 @@ LAYERS = [
     cli
     calllist report
     views origins
-    agenda intake
+    agenda intake inputs
     releases decisions holdout migrations
     records dataset rejected sources
     readers cleaning models drift pictures known

@@ -11,7 +11,7 @@ import pytest
 
 import reporting
 from pipeline import report, views
-from tests.project import PRICES, Project, houses
+from tests.project import PRICES, Project, clients, houses
 
 EVIL = "<script>alert('x')</script>\"'&\u202e$\\frac{1}{0}$"
 LARGEST = 300_000  # bytes of the page
@@ -88,6 +88,23 @@ def test_drift_makes_the_headline(facts):
     found = report.headline({**facts, "drift": [batch]})
     assert (found.tone, found.title) == ("bad", "Drift: the live model does worse on the newest data")
     assert "0.5 is worse" in Page(report.page({**facts, "drift": [batch]})).sections["drift"]
+
+
+def test_the_newest_file_is_shown_beside_what_the_model_learnt_from(deployed):
+    rows = clients(150, seed=3, day=15)
+    deployed.drop("week3.csv", rows.assign(activity=rows["activity"] + 40, exited=""))
+    deployed.does("fullprocess.py")
+    page = page_of(deployed)
+    said = page.sections["newest-file"]
+    assert "week3.csv, 150 rows, 0 of them labelled" in said
+    assert said.index("activity") < said.index("predictions") < said.index("branch")
+    assert re.search(r"mean 9\d\.?\d*, was [45]\d", said)
+    assert "Estimated without labels" in said
+    deployed.drop("week4.csv", rows.assign(activity=""))
+    deployed.does("fullprocess.py")
+    page = page_of(deployed)
+    assert "Bad data: the newest file is left out" in page.sections[""]
+    assert "150 of 150 cells missing" in page.sections["newest-file"]
 
 
 def test_the_numbers_are_those_of_the_views(deployed, facts):

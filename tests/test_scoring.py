@@ -62,7 +62,8 @@ def test_small_drops_wait_for_the_next(deployed):
 
 
 def test_rows_of_one_class_wait_until_there_are_both(deployed):
-    taken(deployed, "week3.csv", clients(80, seed=3).assign(exited=0))
+    deployed.configure("min_rows: 40", "min_rows: 10")
+    taken(deployed, "week3.csv", clients(15, seed=3).assign(exited=0))  # more would be taken for bad data
     assert deployed.does("scoring.py")["scores"] == []
     taken(deployed, "week4.csv", clients(40, seed=4))
     assert [score["batch"] for score in deployed.does("scoring.py")["scores"]] == ["3-4"]

@@ -1,0 +1,292 @@
+"""What is said of every incoming file: is it bad data, did its features or its predictions move, and what is that?
+
+A release carries a sketch of the rows its model learnt from. Every file that comes after them is compared with it,
+with or without labels, once. What was found is on record; drift of features warns and explains, and retrains nothing.
+A file of bad data is left out of what models learn from and of what the champion is judged by. Its rows stay in the
+table.
+"""
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pipeline import dataset, drift, models
+from pipeline.config import Config
+from pipeline.dataset import FILE
+from pipeline.drift import PREDICTION, Verdict, features, integrity
+from pipeline.records import Records
+from pipeline.releases import Release
+from pipeline.rowhash import ROW
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PATIENCE = 3  # files in a row that are bad in the same way: that's how data are now, and they are learnt from
+LARGEST = 290_000  # bytes of a sketch; features that don't fit in are not watched
+BAD, NORMAL, NONE = "bad data", "new normal", "none"
+INTEGRITY = "integrity"  # the verdict on all rules of `drift.integrity`
+
+Way = tuple[str, str | None]  # in which a file is bad: rule and column
+
+
+# ---------------------------------------------------------------------------------------------- the sketch of a release
+def sketch_of(config: Config, rows: "pd.DataFrame", places: Mapping[int, int]) -> dict[str, Any]:
+    """Give the sketch of the labelled rows that a model learns from: features as models see them, and the target.
+
+    `places` is that of each file among all that brought rows, from 0, for a season that is a number of files.
+    """
+    target = config.columns.target.name
+    columns = {**models.inputs_of(rows, config.columns.features), target: rows[target]}
+    kinds = {name: feature.type for name, feature in config.columns.features.items()} | {target: "target"}
+    kept = drift.sketch(columns, kinds, phase_of(config, rows, places))
+    return _bounded(kept, target)
+
+
+def with_predictions(
+    config: Config,
+    kept: dict[str, Any],
+    rows: "pd.DataFrame",
+    prediction: np.ndarray,
+    places: Mapping[int, int],
+) -> dict[str, Any]:
+    """Give the sketch with predictions, shape (rows,), beside. The model hadn't learnt from these rows."""
+    own = drift.sketch({PREDICTION: prediction}, {PREDICTION: "number"}, phase_of(config, rows, places))
+    return {**kept, "id": f"{kept['id']}-{own['id']}", "columns": {**kept["columns"], **own["columns"]}}
+
+
+def text_of(kept: dict[str, Any]) -> str:
+    """Give a sketch as the text of its file."""
+    return json.dumps(kept, separators=(",", ":"), allow_nan=False) + "\n"
+
+
+def places_of(book: Records) -> dict[int, int]:
+    """Give the place of each file among all that brought rows, from 0."""
+    return {number: place for place, (number, _) in enumerate(book.parts())}
+
+
+def phase_of(config: Config, rows: "pd.DataFrame", places: Mapping[int, int]) -> np.ndarray | None:
+    """Give the phase of each row in the season of the config, -1 where it isn't known; None without season."""
+    season, time = config.drift.season, config.columns.time
+    if isinstance(season, int):
+        found = rows[FILE].map(dict(places)).fillna(-1).to_numpy("int64")
+        return np.where(found < 0, -1, found % season)
+    return None if season == "none" or time is None else drift.phases(rows[time], season)
+
+
+def _bounded(kept: dict[str, Any], target: str) -> dict[str, Any]:
+    """Leave out the last features of a sketch that is too large."""
+    room, columns = LARGEST - 10_000, {}  # for the predictions
+    for name in sorted(kept["columns"], key=lambda name: name != target):
+        room -= len(text_of(kept["columns"][name]))
+        if room >= 0:
+            columns[name] = kept["columns"][name]
+    return {
+        **kept,
+        "columns": columns,
+        "unwatched": [name for name in kept["columns"] if name not in columns],
+    }
+
+
+# ---------------------------------------------------------------------------------------------- each file, once
+def watch(config: Config, book: Records, champion: Release | None, model=None) -> None:
+    """Put on record what is found of each file that came after what the champion learnt from; each once.
+
+    `model` is the champion's, where it's loaded already. Nothing happens if it has no sketch, or needs a column that
+    is gone from the config.
+    """
+    if champion is None or not set(champion.features) <= set(config.columns.features):
+        return
+    last = book.inputs(champion.id, newest=1)
+    above = max([champion.learnt_upto, *(row.file for row in last)])
+    if book.last_part() <= above or (kept := champion.sketch) is None:
+        return
+    state, places = json.loads(last[0].state) if last else None, places_of(book)
+    model = models.load(champion.model_file) if model is None else model
+    for number, rows in _files(config, book, above):
+        seen = models.inputs_of(rows, champion.features)
+        prediction = models.predict(model, seen, config.task)
+        target = rows[config.columns.target.name]
+        columns = {**seen, config.columns.target.name: target, PREDICTION: prediction}
+        observed = drift.observe(kept, columns, phase_of(config, rows, places))
+        state, moved = drift.judge_features(state, kept, observed, str(number))
+        state["batches"] = []  # the records know which were counted
+        wrong = _integrity(config, kept, observed)
+        found = [*wrong, *moved, *drift.stability(kept, observed)]
+        book.add_input(
+            file=number,
+            release=champion.id,
+            rows=len(rows),
+            labelled=int(target.notna().sum()),
+            verdicts=json.dumps([_facts(one, kept, observed) for one in found], allow_nan=False),
+            state=json.dumps(state, allow_nan=False),
+            estimate=_estimate(config, rows, prediction),
+            bad=any(one.drifted for one in wrong),
+        )
+
+
+def _files(config: Config, book: Records, above: int) -> Iterator[tuple[int, "pd.DataFrame"]]:
+    """Give the rows of each file with a number above this: as they came, or joined with all that came with them."""
+    if config.cleaning.join:
+        rows = dataset.load(config.ingested, book.parts())
+        for number, some in rows[rows[FILE] > above].groupby(FILE, sort=True):
+            yield int(number), some
+        return
+    for number, part in book.parts(above):
+        yield number, dataset.load(config.ingested, [(number, part)])
+
+
+def _integrity(config: Config, kept: Mapping[str, Any], observed: drift.Observed) -> list[Verdict]:
+    """Give what is bad or couldn't be judged, after a verdict on all rules.
+
+    Odd predictions are drift and no bad data. Neither is a single outcome where rows replace each other: there labels
+    may come in files of their own, those who left before those who stayed.
+    """
+    found = [one for one in drift.check_integrity(kept, observed) if one.feature != PREDICTION]
+    if config.replaces:
+        found = [one for one in found if one.test != "one_class"]
+    bad = [one for one in found if one.drifted]
+    unsure = [one for one in found if one.threshold is None]
+    told = "; ".join(one.why for one in bad) or f"nothing is bad by {len(found) - len(unsure)} rules"
+    return [Verdict(INTEGRITY, bool(bad), float(len(bad)), 1.0, told), *bad, *unsure]
+
+
+def _facts(verdict: Verdict, kept: Mapping[str, Any], observed: drift.Observed) -> dict[str, Any]:
+    """Give a verdict as JSON; with that on a feature's drift how far it moved."""
+    told = {name: _plain(value) for name, value in vars(verdict).items()}
+    if verdict.test != features.TEST or verdict.feature is None or verdict.threshold is None:
+        return told
+    column, seen = kept["columns"][verdict.feature], observed.columns[verdict.feature]
+    size = features.size(column, seen, observed.phases)
+    return {**told, **{name: _plain(value) for name, value in vars(size).items()}}
+
+
+def _estimate(config: Config, rows: "pd.DataFrame", prediction: np.ndarray) -> str | None:
+    """Give as JSON the scores to expect on these rows, and what became of that on those whose label came with them."""
+    expected = drift.estimate.expected(config.task, prediction)
+    if expected is None:
+        return None
+    facts: dict[str, Any] = {name: _plain(value) for name, value in vars(expected).items()}
+    labelled = rows[config.columns.target.name].notna().to_numpy()
+    if labelled.any():
+        truth = models.truth_of(rows[labelled], config.columns.target, config.task)
+        checked = drift.estimate.check(truth, prediction[labelled])
+        facts |= {"trusted": checked.trusted, "why": checked.why} if checked else {}
+    return json.dumps(facts, allow_nan=False)
+
+
+def _plain(value: Any) -> Any:
+    """Give a number that JSON can hold: None for one that isn't finite."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+# ---------------------------------------------------------------------------------------------- what it means
+def diagnose(
+    config: Config, book: Records, champion: Release, alarms: Mapping[int, bool]
+) -> list[dict[str, Any]]:
+    """Tell which kind of trouble each watched file is, and put that on record, now that the champion is scored.
+
+    `alarms` says for the first file of each scored batch whether the loss had risen there; it holds until the next
+    batch. Give the facts of the files told, oldest first.
+    """
+    left, told = bad_files(config, book), []
+    names = {row.id: row.name for row in book.files("ingested")}
+    for row in book.untold_inputs(champion.id):
+        verdicts = json.loads(row.verdicts)
+        upto = [first for first in alarms if first <= row.file]
+        risen = bool(upto) and alarms[max(upto)]
+        kind, sentence = _meaning(verdicts, risen, row.file in left)
+        book.tell_input(row.id, kind, sentence)
+        estimate = None if row.estimate is None else json.loads(row.estimate)
+        named = {"file": names.get(row.file, str(row.file)), "number": row.file}
+        told.append({**named, "kind": kind, "sentence": sentence, "estimate": estimate, "verdicts": verdicts})
+    return told
+
+
+def verdicts_of(told: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Give the verdicts on these files as the JSON contract has them, without those that are no alarm."""
+    wanted = ("test", "feature", "statistic", "threshold", "drifted")
+    return [
+        {"batch": str(one["number"]), **{name: verdict[name] for name in wanted}}
+        for one in told
+        for verdict in one["verdicts"]
+        if verdict["test"] != features.STABILITY
+    ]
+
+
+def kinds_of(told: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Give file, kind of trouble, sentence and estimate of these files."""
+    return [{name: one[name] for name in ("file", "number", "kind", "sentence", "estimate")} for one in told]
+
+
+def _meaning(verdicts: list[dict[str, Any]], risen: bool, left: bool) -> tuple[str, str]:
+    """Give kind and sentence of a file's trouble: did the loss rise, is the file left out of what is learnt from?"""
+    wrong = list(dict.fromkeys(way[1] or "the rows" for way in ways_of(verdicts)))
+    moved = [one["feature"] for one in verdicts if one["test"] == features.TEST and one["drifted"]]
+    names = [name for name in moved if name not in (None, PREDICTION)]
+    found = drift.diagnosis(risen, names, wrong if left else [], PREDICTION in moved)
+    if left and wrong:
+        why = next(one["why"] for one in verdicts if one["test"] == INTEGRITY)
+        return found.kind, f"{found.sentence}; till then its rows are left out ({_clipped(why)})"
+    if not wrong:
+        return found.kind, found.sentence
+    told = f"{', '.join(wrong)} came like that {PATIENCE} files in a row: taken for normal from now on, and learnt from"
+    return NORMAL, told if found.kind == NONE else f"{told}; {found.sentence}"
+
+
+def _clipped(why: str) -> str:
+    """Give the first of several reasons."""
+    first, *others = why.split("; ")
+    told = first.partition(", by chance")[0]
+    return f"{told}; and {len(others)} more" if others else told
+
+
+def ways_of(verdicts: list[dict[str, Any]]) -> list[Way]:
+    """Give the ways in which a file is bad."""
+    others = (features.TEST, features.STABILITY, INTEGRITY)
+    return [(one["test"], one["feature"]) for one in verdicts if one["drifted"] and one["test"] not in others]
+
+
+# ---------------------------------------------------------------------------------------------- bad data never trains
+def bad_files(config: Config, book: Records) -> set[int]:
+    """Give the numbers of the files of bad data, by what the release said that was live when each came.
+
+    A file that came bad in the same way as `PATIENCE` in a row, itself among them, isn't one. Columns that are no
+    longer in the config don't matter.
+    """
+    known = {None, config.columns.target.name, *config.columns.features}
+    judged: dict[int, frozenset[Way]] = {}
+    for number, rows, verdicts in book.judged_inputs():
+        ways = frozenset(way for way in ways_of(json.loads(verdicts or "[]")) if way[1] in known)
+        if ways or rows >= integrity.LEAST_ROWS:  # fewer rows can't show that all is well again
+            judged[number] = ways
+    return left_out(judged)
+
+
+def left_out(judged: Mapping[int, frozenset[Way]]) -> set[int]:
+    """Give the files that are bad in a way that didn't come `PATIENCE` times in a row; `judged` is in order."""
+    runs: dict[Way, list[int]] = {}
+    normal: set[tuple[int, Way]] = set()
+    for file, ways in judged.items():
+        runs = {way: [*runs.get(way, []), file][-PATIENCE:] for way in ways}
+        normal |= {(one, way) for way, run in runs.items() if len(run) == PATIENCE for one in run}
+    return {file for file, ways in judged.items() if any((file, way) not in normal for way in ways)}
+
+
+def sound(config: Config, book: Records, rows: "pd.DataFrame") -> np.ndarray:
+    """Give the mask, shape (rows,), of the rows that no file of bad data brought.
+
+    With a key a row may since have been corrected by another file: then it is sound.
+    """
+    bad = bad_files(config, book)
+    if not bad or not len(rows):
+        return np.ones(len(rows), bool)
+    if not config.cleaning.key:
+        return ~rows[FILE].isin(bad).to_numpy()
+    parts = [part for number, part in book.parts() if number in bad]
+    brought = {
+        one for part in parts for one in dataset.read_part(config.ingested, part, [ROW])[ROW].to_pylist()
+    }
+    return np.array([one not in brought for one in rows[ROW]], bool)

@@ -1,0 +1,355 @@
+"""What is said of every incoming file: compared once with what the live model learnt from, and bad data left out."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline import config, dataset, drift, inputs, records
+from pipeline.drift import PREDICTION
+from pipeline.inputs import PATIENCE, left_out
+from tests.project import PRICES, ROOT, Project, clients, houses
+
+INPUTS = "select file, release, rows, labelled, bad, kind from inputs order by id"
+LOST, UNIT = ("all_missing", "activity"), ("out_of_range", "complaints")
+
+
+def without(rows: pd.DataFrame, column: str = "activity") -> pd.DataFrame:
+    """Give rows whose column the export lost."""
+    return rows.assign(**{column: ""})
+
+
+def unlabelled(rows: pd.DataFrame) -> pd.DataFrame:
+    """Give rows whose outcome isn't known yet."""
+    return rows.assign(exited="")
+
+
+def dropped(project: Project, name: str, rows: pd.DataFrame) -> dict:
+    """Drop a file, run, and give the facts of the run."""
+    project.drop(name, rows)
+    return project.does("fullprocess.py")
+
+
+def learnt_from(project: Project) -> set[int]:
+    """Give the numbers of the files that challengers may learn from or meet the champion on."""
+    with project.book() as book:
+        rows = dataset.load(project.config.ingested, book.parts())
+        return set(rows[inputs.sound(project.config, book, rows)][dataset.FILE])
+
+
+# ---------------------------------------------------------------------------------------------- the sketch
+def test_a_release_carries_a_sketch_of_what_its_model_learnt_from_and_the_manifest_its_hash(deployed):
+    release = deployed.champion()
+    kept = release.sketch
+    assert list(kept["columns"]) == ["exited", "activity", "complaints", "branch", PREDICTION]
+    assert kept["columns"]["activity"]["rows"] == release.manifest["rows"]
+    assert kept["columns"][PREDICTION]["rows"] == 400, "the test table, which the model had not learnt from"
+    assert kept["columns"]["activity"]["mean"] == pytest.approx(
+        pd.concat([clients(150, seed=1), clients(150, seed=2)])["activity"].mean(), rel=0.1
+    )
+    assert (release.folder / "sketch.json").stat().st_size < 300_000
+    (release.folder / "sketch.json").write_text("{}")
+    assert "sketch.json" in deployed.call("deployment.py", "--verify").complaint
+
+
+def test_the_predictions_of_a_later_release_are_those_of_its_proof_rows(redeployed):
+    proof = redeployed.champion().manifest["score"]["rows"]
+    assert redeployed.champion().sketch["columns"][PREDICTION]["rows"] == proof
+
+
+def test_a_sketch_of_very_many_features_leaves_some_unwatched_and_stays_small(project):
+    names = [f"f{number}" for number in range(60)]
+    told = "\n".join(f"    {name}: number" for name in names)
+    project.configure(
+        "    activity: {type: number, min: 0}\n", told + "\n    activity: {type: number, min: 0}\n"
+    )
+    random = np.random.default_rng(0)
+    rows = clients(2000, seed=1).assign(**{name: random.normal(size=2000) for name in names})
+    rows["seen"] = pd.to_datetime("2025-03-03") + pd.to_timedelta(np.arange(2000) % 14, "D")
+    rows[dataset.FILE] = 1
+    kept = inputs.sketch_of(project.config, rows, {1: 0})
+    kept = inputs.with_predictions(project.config, kept, rows, random.random(2000), {1: 0})
+    assert len(inputs.text_of(kept)) < 300_000
+    assert kept["unwatched"]
+    assert {"exited", "f0", PREDICTION} <= set(kept["columns"])
+
+
+SEASONS = {"none": None, "week": [0, 1, 6, 0], "year": [2, 2, 2, 3], "day": [0, 0, 0, 0], "3": [2, 0, 0, -1]}
+
+
+@pytest.mark.parametrize("season", SEASONS)
+def test_the_season_is_the_one_of_the_config(project, season):
+    project.configure("require: 2}", f"require: 2, season: {season}}}")
+    days = ["2025-03-03", "2025-03-04", "2025-03-30", "2025-04-07"]
+    rows = pd.DataFrame({"seen": pd.to_datetime(days), dataset.FILE: [3, 5, 5, 0]})
+    found = inputs.phase_of(project.config, rows, {1: 0, 2: 1, 3: 2, 5: 3})
+    assert (None if found is None else found.tolist()) == SEASONS[season]
+
+
+@pytest.mark.parametrize("season", ["weekly", "1", "true", "1.5", "[week]"])
+def test_a_season_that_is_none_is_told_with_what_would_be_one(project, season):
+    project.configure("require: 2}", f"require: 2, season: {season}}}")
+    told = project.call("fullprocess.py")
+    assert told.code == 78
+    assert "drift.season: " in told.complaint
+    assert "none, day, week, year, or a number of files" in told.complaint
+
+
+def by_day(seed: int, days: list[int]) -> pd.DataFrame:
+    """Give 60 clients a day of March, who are half as active on Sundays."""
+    rows = clients(60 * len(days), seed=seed)
+    rows["seen"] = [f"2025-03-{day:02}" for day in days for _ in range(60)]
+    return rows.assign(activity=rows["activity"] // (1 + np.repeat([day % 7 == 2 for day in days], 60)))
+
+
+@pytest.mark.parametrize(("season", "drifts"), [("week", [False] * 3), ("none", [True, False, True])])
+def test_a_weekday_is_no_drift_if_it_is_a_season(tmp_path, season, drifts):
+    project = Project.made(tmp_path / "a project")
+    project.configure("require: 2}", f"require: 2, season: {season}}}")
+    project.test_table(by_day(100, [2, 3, 4]))
+    project.drop("february.csv", by_day(1, [*range(1, 29)]))
+    assert project.does("fullprocess.py")["outcome"] == "first"
+    project.configure("policy: adaptive", "policy: never")
+    found = []
+    for number, day in enumerate((16, 17, 30)):  # Sunday, Monday, Sunday
+        facts = dropped(project, f"day {number}.csv", by_day(50 + number, [day] * 3))
+        found.append(any(one["drifted"] for one in facts["drift"] if one["feature"] == "activity"))
+    assert found == drifts
+
+
+# ---------------------------------------------------------------------------------------------- each file, once
+def test_a_file_as_before_is_on_record_and_nothing_is_said(deployed):
+    facts = dropped(deployed, "week3.csv", clients(150, seed=3, day=15))
+    assert deployed.query(INPUTS) == [(3, deployed.live(), 150, 150, 0, "none")]
+    (told,) = facts["inputs"]
+    assert (told["file"], told["kind"]) == ("week3.csv", "none")
+    assert told["estimate"]["rows"] == 150
+    tests = {(one["test"], one["feature"]) for one in facts["drift"]}
+    assert {("feature_drift", None), ("feature_drift", "activity"), ("feature_drift", PREDICTION)} <= tests
+    assert not any(one["drifted"] for one in facts["drift"])
+    assert all(set(one) >= {"test", "feature", "statistic", "threshold", "drifted"} for one in facts["drift"])
+    assert "Inputs" not in deployed.call("fullprocess.py", "--status").out
+
+
+def test_files_without_any_label_are_watched_too_and_the_score_is_estimated(deployed):
+    rows = clients(150, seed=3, day=15)
+    facts = dropped(deployed, "week3.csv", unlabelled(rows.assign(activity=rows["activity"] + 40)))
+    assert facts["scores"] == []
+    (told,) = facts["inputs"]
+    assert told["kind"] == "harmless covariate shift"
+    assert "activity moved" in told["sentence"]
+    assert 0 < told["estimate"]["brier"] < 0.25
+    moved = {one["feature"] for one in facts["drift"] if one["drifted"]}
+    assert moved == {None, "activity", PREDICTION}
+    assert facts["fits"] == 0, "drift of features retrains nothing"
+    line = deployed.call("fullprocess.py", "--status").out
+    assert "Inputs    week3.csv: activity moved" in line
+    assert "inputs    week3.csv: activity moved" in deployed.call("fullprocess.py", "--history").out
+
+
+def test_a_changed_relationship_is_told_from_a_change_of_the_rows(deployed):
+    facts = dropped(deployed, "week3.csv", clients(180, seed=3, day=15, flipped=True))
+    (told,) = facts["inputs"]
+    assert told["kind"] == "concept shift"
+    assert facts["outcome"] == "deployed"
+
+
+def test_evidence_is_carried_from_file_to_file_and_no_file_counts_twice(deployed):
+    deployed.configure("policy: adaptive", "policy: never")
+    for number in range(3, 7):
+        rows = clients(60, seed=number, day=15)
+        dropped(deployed, f"week{number}.csv", rows.assign(activity=rows["activity"] + 18))
+        deployed.does("scoring.py")
+        (deployed.folder / "ingesteddata" / "state.txt").unlink()
+        assert deployed.does("fullprocess.py")["inputs"] == []
+    assert [row[0] for row in deployed.query(INPUTS)] == [3, 4, 5, 6]
+    found = [json.loads(text) for (text,) in deployed.query("select verdicts from inputs order by id")]
+    proofs = [
+        one["statistic"]
+        for file in found
+        for one in file
+        if one["feature"] == "activity" and one["threshold"] > 100
+    ]
+    assert proofs == sorted(proofs)
+    assert proofs[-1] > 1000 * proofs[0]
+
+
+def test_before_the_first_release_and_of_its_own_files_nothing_is_recorded(first_run, redeployed):
+    assert first_run.query(INPUTS) == []
+    assert [row[0] for row in redeployed.query(INPUTS)] == [3], "the second release learnt up to it"
+
+
+def test_a_release_without_a_sketch_is_no_failure(deployed):
+    release = deployed.champion()
+    manifest = json.loads((release.folder / "manifest.json").read_text())
+    del manifest["files"]["sketch.json"]
+    (release.folder / "manifest.json").write_text(json.dumps(manifest))
+    (release.folder / "sketch.json").unlink()
+    facts = dropped(deployed, "week3.csv", clients(150, seed=3, day=15))
+    assert facts["inputs"] == []
+    assert len(facts["scores"]) == 1
+
+
+def test_killed_between_watching_and_telling_the_next_run_tells(deployed):
+    deployed.drop("week3.csv", without(clients(150, seed=3, day=15)))
+    code = f"""
+import os, runpy, sys
+from pipeline import inputs
+inputs.diagnose = lambda *_: os.kill(os.getpid(), {int(signal.SIGKILL)})
+sys.argv = ["fullprocess.py", "--config", {str(deployed.config_file)!r}]
+runpy.run_path({str(ROOT / "fullprocess.py")!r}, run_name="__main__")
+"""
+    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    assert ran.returncode == -signal.SIGKILL
+    assert [row[4:] for row in deployed.query(INPUTS)] == [(1, None)]
+    (told,) = deployed.does("fullprocess.py")["inputs"]
+    assert told["kind"] == "bad data"
+    assert [row[4:] for row in deployed.query(INPUTS)] == [(1, "bad data")]
+
+
+def test_numbers_are_watched_without_an_estimate(tmp_path):
+    project = Project.made(tmp_path / "prices", PRICES)
+    project.test_table(houses(200, seed=100))
+    project.drop("week1.csv", houses(150, seed=1))
+    project.does("fullprocess.py")
+    rows = houses(150, seed=2)
+    facts = dropped(project, "week2.csv", rows.assign(age=rows["age"] + 60))
+    (told,) = facts["inputs"]
+    assert told["estimate"] is None
+    assert "age" in told["sentence"]
+
+
+# ---------------------------------------------------------------------------------------------- bad data
+def test_bad_data_are_left_out_of_scores_training_and_growth_and_stay_in_the_table(deployed):
+    rows = without(clients(400, seed=3, day=15, flipped=True))
+    facts = dropped(deployed, "week3.csv", rows)
+    (told,) = facts["inputs"]
+    assert told["kind"] == "bad data"
+    assert "activity: 400 of 400 cells missing" in told["sentence"]
+    assert (facts["scores"], facts["fits"], facts["outcome"]) == ([], 0, "kept")
+    assert len(deployed.rows()) == 700
+    assert learnt_from(deployed) == {1, 2}
+    trained = deployed.does("training.py")["candidates"]
+    assert all(one["rows"] <= 300 for one in trained)
+    assert "bad data in activity" in deployed.call("fullprocess.py", "--status").out
+
+
+def test_bad_data_that_were_only_ingested_are_not_trained_on_by_hand_either(deployed):
+    deployed.drop("week3.csv", without(clients(400, seed=3, day=15)))
+    deployed.does("ingestion.py")
+    assert all(one["rows"] <= 300 for one in deployed.does("training.py")["candidates"])
+
+
+def test_the_third_file_in_a_row_that_is_bad_alike_is_the_new_normal(deployed):
+    deployed.configure("policy: adaptive", "policy: never")
+    kinds = []
+    for number in range(3, 7):
+        facts = dropped(deployed, f"week{number}.csv", without(clients(100, seed=number, day=15)))
+        kinds.append(facts["inputs"][0]["kind"])
+        scored = [score["batch"] for score in facts["scores"]]
+        assert scored == ([] if number < 5 else ["3", "4", "5"] if number == 5 else ["6"])
+    assert kinds == ["bad data", "bad data", "new normal", "new normal"]
+    assert "3 files in a row" in facts["inputs"][0]["sentence"]
+    assert learnt_from(deployed) == {1, 2, 3, 4, 5, 6}
+
+
+@pytest.mark.parametrize(
+    ("files", "left"),
+    [
+        ([LOST], {0}),
+        ([LOST, LOST], {0, 1}),
+        ([LOST, LOST, LOST], set()),
+        ([LOST, None, LOST, LOST], {0, 2, 3}),
+        ([LOST, UNIT, LOST], {0, 1, 2}),
+        ([LOST, LOST, LOST, UNIT], {3}),
+        ([LOST, LOST, LOST, None, LOST], {4}),
+        ([LOST] * 50, set()),
+    ],
+)
+def test_patience_is_for_the_same_trouble_in_a_row(files, left):
+    judged = {at: frozenset([way] if way else []) for at, way in enumerate(files)}
+    assert left_out(judged) == left
+
+
+@given(st.lists(st.sets(st.sampled_from([LOST, UNIT])), max_size=30))
+def test_a_good_file_is_never_left_out_and_what_is_long_bad_alike_never_stays_out(found):
+    judged = {at: frozenset(ways) for at, ways in enumerate(found)}
+    out = left_out(judged)
+    assert all(judged[at] for at in out)
+    for at in range(len(found) - PATIENCE + 1):
+        some = found[at : at + PATIENCE]
+        if some[0] and all(ways == some[0] for ways in some):
+            assert not out & set(range(at, at + PATIENCE))
+
+
+def test_a_row_that_a_later_file_corrects_is_learnt_from_again(project):
+    project.configure("scoring: {", "cleaning: {key: [client]}\nscoring: {")
+    project.test_table(clients(400, seed=100))
+    project.drop("week1.csv", clients(300, seed=1))
+    project.does("fullprocess.py")
+    good = clients(150, seed=3, day=15)
+    dropped(project, "week3.csv", without(good))
+    assert learnt_from(project) == {1}
+    dropped(project, "week3 corrected.csv", good)
+    with project.book() as book:
+        rows = dataset.load(project.config.ingested, book.parts())
+        assert inputs.sound(project.config, book, rows).all()
+
+
+def test_a_column_that_is_no_longer_in_the_config_makes_no_file_bad(deployed):
+    dropped(deployed, "week3.csv", without(clients(100, seed=3, day=15)))
+    assert learnt_from(deployed) == {1, 2}
+    deployed.configure("    activity: {type: number, min: 0}\n", "")
+    assert learnt_from(deployed) == {1, 2, 3}
+
+
+def test_with_a_key_a_file_of_one_outcome_is_a_file_of_labels_and_not_bad(project):
+    project.configure("scoring: {", "cleaning: {key: [client]}\nscoring: {")
+    project.test_table(clients(400, seed=100))
+    project.drop("week1.csv", clients(300, seed=1))
+    project.does("fullprocess.py")
+    rows = clients(150, seed=3, day=15)
+    facts = dropped(project, "leavers.csv", rows[rows["exited"] == 1])
+    assert "bad data" not in {one["kind"] for one in facts["inputs"]}
+
+
+# ---------------------------------------------------------------------------------------------- records, sums
+def test_what_was_found_is_recorded_once_a_file_and_release(tmp_path):
+    with records.opened(f"sqlite:///{tmp_path}/records.db") as book:
+        facts = {"rows": 5, "labelled": 2, "verdicts": "[]", "state": "{}", "estimate": None}
+        for release in ("a", "a", "b"):
+            book.add_input(file=7, release=release, bad=release == "b", **facts)
+        assert [(row.file, row.release) for row in book.inputs()] == [(7, "a"), (7, "b")]
+        assert book.judged_inputs() == [(7, 5, None)], "the release that was live when it came says so"
+        assert [row.id for row in book.untold_inputs("a")] == [1]
+        book.tell_input(1, "none", "nothing")
+        assert book.untold_inputs("a") == []
+        assert [row.kind for row in book.inputs(newest=2)] == ["none", None]
+
+
+def test_bad_files_count_for_no_growth(tmp_path):
+    with records.opened(f"sqlite:///{tmp_path}/records.db") as book:
+        book.add_files(
+            records.FileRecord("d", str(at), str(at), "ingested", "c", labelled=10**at) for at in range(3)
+        )
+        assert book.labelled_rows(without={2}) == 101
+        assert book.labelled_rows() == 111
+
+
+def test_numbers_that_are_none_are_null_in_json():
+    assert [inputs._plain(value) for value in (float("nan"), float("inf"), 1.5, "x", None)] == [
+        None, None, 1.5, "x", None,
+    ]  # fmt: skip
+    estimate = drift.estimate.expected("classification", np.ones(3))
+    assert json.loads(json.dumps({k: inputs._plain(v) for k, v in vars(estimate).items()}, allow_nan=False))
+
+
+def test_the_default_season_is_the_week():
+    assert config.Drift().season == "week"
