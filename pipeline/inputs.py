@@ -26,7 +26,11 @@ if TYPE_CHECKING:
 
 PATIENCE = 3  # files in a row that are bad in the same way: that's how data are now, and they are learnt from
 LARGEST = 290_000  # bytes of a sketch; features that don't fit in are not watched
-BAD, NORMAL, NONE = "bad data", "new normal", "none"
+NORMAL, UNJUDGED, NONE = (
+    "new normal",
+    "not judged",
+    "none",
+)  # kinds of trouble beside those of `drift.diagnosis`
 INTEGRITY = "integrity"  # the verdict on all rules of `drift.integrity`
 
 Way = tuple[str, str | None]  # in which a file is bad: rule and column
@@ -113,7 +117,7 @@ def watch(config: Config, book: Records, champion: Release | None, model=None) -
         observed = drift.observe(kept, columns, phase_of(config, rows, places))
         state, moved = drift.judge_features(state, kept, observed, str(number))
         state["batches"] = []  # the records know which were counted
-        wrong = _integrity(config, kept, observed)
+        wrong = _integrity(config, kept, observed, contradictions(config, rows))
         found = [*wrong, *moved, *drift.stability(kept, observed)]
         book.add_input(
             file=number,
@@ -138,19 +142,34 @@ def _files(config: Config, book: Records, above: int) -> Iterator[tuple[int, "pd
         yield number, dataset.load(config.ingested, [(number, part)])
 
 
-def _integrity(config: Config, kept: Mapping[str, Any], observed: drift.Observed) -> list[Verdict]:
+def _integrity(
+    config: Config, kept: Mapping[str, Any], observed: drift.Observed, labels: Verdict
+) -> list[Verdict]:
     """Give what is bad or couldn't be judged, after a verdict on all rules.
 
     Odd predictions are drift and no bad data. Neither is a single outcome where rows replace each other: there labels
     may come in files of their own, those who left before those who stayed.
     """
-    found = [one for one in drift.check_integrity(kept, observed) if one.feature != PREDICTION]
+    found = [*(one for one in drift.check_integrity(kept, observed) if one.feature != PREDICTION), labels]
     if config.replaces:
         found = [one for one in found if one.test != "one_class"]
     bad = [one for one in found if one.drifted]
     unsure = [one for one in found if one.threshold is None]
     told = "; ".join(one.why for one in bad) or f"nothing is bad by {len(found) - len(unsure)} rules"
     return [Verdict(INTEGRITY, bool(bad), float(len(bad)), 1.0, told), *bad, *unsure]
+
+
+def contradictions(config: Config, rows: "pd.DataFrame") -> Verdict:
+    """Say how many labelled rows of a file have the cells of another and not its label: bad from `JUMP` of them on."""
+    target = config.columns.target.name
+    labelled = rows[rows[target].notna()]
+    cells = [name for name in config.columns.all if name != target]
+    twice = labelled[
+        labelled.duplicated(cells, keep=False)
+    ]  # of equal rows only one is there, so labels differ
+    share = len(twice) / max(len(labelled), 1)
+    told = f"{target}: {len(twice)} of {len(labelled)} labelled rows contradict another with the same cells"
+    return Verdict("labels_contradict", share >= integrity.JUMP, share, integrity.JUMP, told, target)
 
 
 def _facts(verdict: Verdict, kept: Mapping[str, Any], observed: drift.Observed) -> dict[str, Any]:
@@ -231,9 +250,19 @@ def _meaning(verdicts: list[dict[str, Any]], risen: bool, left: bool) -> tuple[s
         why = next(one["why"] for one in verdicts if one["test"] == INTEGRITY)
         return found.kind, f"{found.sentence}; till then its rows are left out ({_clipped(why)})"
     if not wrong:
-        return found.kind, found.sentence
+        unsure = _why_unjudged(verdicts) if found.kind == NONE else ""
+        return (UNJUDGED, unsure) if unsure else (found.kind, found.sentence)
     told = f"{', '.join(wrong)} came like that {PATIENCE} files in a row: taken for normal from now on, and learnt from"
     return NORMAL, told if found.kind == NONE else f"{told}; {found.sentence}"
+
+
+def _why_unjudged(verdicts: list[dict[str, Any]]) -> str:
+    """Give why no drift could have been seen in a file; empty if it could."""
+    unsure = {one["test"]: one["why"] for one in reversed(verdicts) if one["threshold"] is None}
+    whole = next(one for one in verdicts if one["test"] == features.TEST)
+    if whole["threshold"] is not None:
+        return ""
+    return unsure.get("too_few_rows", whole["why"]).removeprefix("no verdict: ")
 
 
 def _clipped(why: str) -> str:

@@ -83,8 +83,8 @@ def moment(at: str | None) -> str:
 
 
 def seconds_between(start: str, end: str) -> float:
-    """Give the seconds between two times on record."""
-    return (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()
+    """Give the seconds between two times on record; 0 if the clock was set back meanwhile."""
+    return max(0.0, (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds())
 
 
 def duration(seconds: float) -> str:

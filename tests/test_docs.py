@@ -222,7 +222,9 @@ def test_what_to_edit_is_there(row):
     assert [name for name in named if "/" not in name and not re.search(rf"(?m)^{name}\b", text)] == []
 
 
-@pytest.mark.parametrize("page", ["README.md", "CHANGELOG.md", "docs/design.md", "docs/nasty_files.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "CHANGELOG.md", "docs/design.md", "docs/nasty_files.md", "docs/bad_input.md"]
+)
 def test_every_link_within_the_project_leads_somewhere(page):
     links = re.findall(r"\]\(([^)#]+)\)", (ROOT / page).read_text(encoding="utf-8"))
     ours = [link for link in links if "://" not in link]
