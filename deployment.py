@@ -23,6 +23,7 @@ import pandas as pd
 from pipeline import (
     agenda,
     cli,
+    cohorts,
     dataset,
     decisions,
     files,
@@ -144,8 +145,7 @@ def proof_rows(
         found = test
     else:
         rows = dataset.load(config.ingested, book.parts(upto=candidate["learnt_upto"]))
-        rows = rows[rows[config.columns.target.name].notna()]
-        rows = rows[inputs.sound(config, book, rows)]
+        rows = cohorts.countable(config, book, rows)
         found = rows[holdout.proof(rows, champion.learnt_upto, config.deployment.proof_rows)]
         if len(found) < LEAST_PROOF and not (
             len(found) and book.regime_from()

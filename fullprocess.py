@@ -164,11 +164,11 @@ def challenge(
 
 
 def situation(config: Config, book: "Records", champion: Release | None) -> decisions.Situation:
-    """Ask the records what a retraining policy needs to know; bad data count for nothing."""
-    from pipeline import inputs
+    """Ask the records what a retraining policy needs to know; bad data and young cohorts count for nothing."""
+    from pipeline import cohorts
 
     if champion is None:
-        return decisions.Situation(book.labelled_rows(), 0, 0, [])
+        return decisions.Situation(cohorts.labelled_rows(config, book), 0, 0, [])
     trained = book.learnt_upto()
     batches = {
         score.batch
@@ -189,9 +189,8 @@ def situation(config: Config, book: "Records", champion: Release | None) -> deci
         reasons = [
             f"{len(agreed)} of {len(batches)} new batch(es) drifted, the latest is {agreed[-1][0].batch}: {whys}"
         ]
-    bad = inputs.bad_files(config, book)
-    rows = book.labelled_rows(regime_from, without=bad)
-    learnt = book.labelled_rows(regime_from, upto=trained, without=bad)
+    rows = cohorts.labelled_rows(config, book, regime_from)
+    learnt = cohorts.labelled_rows(config, book, regime_from, upto=trained)
     return decisions.Situation(rows, learnt, len(batches), reasons, regime_from)
 
 

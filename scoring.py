@@ -19,7 +19,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline import calllist, cli, dataset, drift, files, inputs, metrics, models, records, releases, words
+from pipeline import (
+    calllist,
+    cli,
+    cohorts,
+    dataset,
+    drift,
+    files,
+    inputs,
+    metrics,
+    models,
+    predictions,
+    records,
+    releases,
+    words,
+)
 from pipeline.cli import Result, log
 from pipeline.config import Config
 from pipeline.dataset import FILE
@@ -72,6 +86,7 @@ def score_champion(config: Config, book: Records, champion: Release) -> Result:
         told.append({"batch": batch, **_score_facts(score)})
         found += [{"batch": batch, **_verdict_facts(verdict)} for verdict in verdicts]
     seen = inputs.diagnose(config, book, champion, alarms(config, book, champion.id))
+    forget_scored(config, book, champion)
     latest = write_latest(config, book, champion)
     line = f"scored {champion.id} on {len(told)} new batch(es)"
     line += f"; its latest {metric.name} is {latest}"
@@ -115,13 +130,13 @@ def unscored_batches(config: Config, book: Records, champion: Release) -> Iterat
 def _labelled_by_file(config: Config, book: Records, above: int) -> Iterator[tuple[int, pd.DataFrame]]:
     """Give the labelled rows of each file with a number above this, file by file.
 
-    Where rows replace each other all are looked at: each counts once, as it is now, for the file of its outcome.
+    Where rows replace each other, or wait for their cohort, all are looked at: each counts once, as it is now, for the
+    file of its outcome, or the one that ended its label window.
     """
     target = config.columns.target.name
-    if config.replaces:
-        rows = dataset.load(config.ingested, book.parts())
-        rows = rows[rows[target].notna() & (rows[FILE] > above)]
-        rows = rows[inputs.sound(config, book, rows)]
+    if config.replaces or config.scoring.label_window:
+        rows = cohorts.countable(config, book, dataset.load(config.ingested, book.parts()))
+        rows = rows[rows[FILE] > above] if len(rows) else rows
         yield from ((int(number), some) for number, some in rows.groupby(FILE, sort=True))
         return
     bad = inputs.bad_files(config, book)
@@ -132,9 +147,21 @@ def _labelled_by_file(config: Config, book: Records, above: int) -> Iterator[tup
 
 
 def predicted(config: Config, release: Release, model, rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """Give truth and prediction for labelled rows."""
+    """Give truth and prediction for labelled rows: what the release said before the label came, or else says now."""
     truth = models.truth_of(rows, config.columns.target, config.task)
-    return truth, models.predict(model, models.inputs_of(rows, release.features), config.task)
+    then = predictions.recall(config, rows, release.id)
+    now = models.predict(model, models.inputs_of(rows, release.features), config.task)
+    return truth, np.where(np.isnan(then), now, then)
+
+
+def forget_scored(config: Config, book: Records, champion: Release) -> None:
+    """Delete the predictions kept of rows that have their outcome and were scored."""
+    if config.keys and predictions.any_kept(config):
+        rows = dataset.load(config.ingested, book.parts())
+        counted = cohorts.countable(config, book, rows)
+        above = max(champion.learnt_upto, book.scored_upto(champion.id))
+        done = counted.index[counted[FILE] <= above] if len(counted) else []
+        predictions.forget(config, rows.drop(index=done))
 
 
 def history(config: Config, book: Records, metric: Metric, release_id: str) -> list[float]:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from pipeline import cli, dataset, files, holdout, inputs, metrics, models, releases
+from pipeline import cli, cohorts, dataset, files, holdout, inputs, metrics, models, releases
 from pipeline.cli import Result, log
 from pipeline.config import Config
 from pipeline.dataset import FILE
@@ -95,9 +95,8 @@ def train(config: Config, book: Records, champion: Release | None, windows: list
 
 
 def learnable(config: Config, book: Records, champion: Release | None) -> Learnable:
-    """Give the labelled rows that are no bad data, and which may be learnt from. Raise DataError if there is none."""
-    rows = labelled(config, dataset.load(config.ingested, book.parts()))
-    rows = rows[inputs.sound(config, book, rows)]
+    """Give the labelled rows that count, and which may be learnt from. Raise DataError if there is none."""
+    rows = cohorts.countable(config, book, dataset.load(config.ingested, book.parts()))
     if not len(rows):
         raise DataError(
             f"{config.ingested}: no rows with a value in column {config.columns.target.name} to learn from; "

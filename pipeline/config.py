@@ -285,6 +285,7 @@ class Scoring(Section):
     metric: str | None = None
     min_rows: Annotated[int, Field(ge=2)] = 50
     test_share: Annotated[float, Field(gt=0, lt=1)] = 0.25
+    label_window: Annotated[float, Field(gt=0)] | None = None
 
 
 def _known_season(season: Any) -> Any:
@@ -452,6 +453,8 @@ def _misfits(config: Config) -> Iterator[str]:
             yield f"cleaning.{place}: a column is named twice"
         if columns.target.name in named:
             yield f"cleaning.{place}: {columns.target.name} is the target, it makes no row the same as another"
+    if config.scoring.label_window and not columns.time:
+        yield "scoring.label_window: the age of rows needs columns.time"
     for place, rules in (("impute", cleaning.impute), ("outliers", cleaning.outliers)):
         yield from (
             f"cleaning.{place}: no feature {name}{_hint(name, features)}"

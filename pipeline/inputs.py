@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline import dataset, drift, models
+from pipeline import dataset, drift, models, predictions
 from pipeline.config import Config
 from pipeline.dataset import FILE
 from pipeline.drift import PREDICTION, Verdict, features, integrity
@@ -112,6 +112,7 @@ def watch(config: Config, book: Records, champion: Release | None, model=None) -
     for number, rows in _files(config, book, above):
         seen = models.inputs_of(rows, champion.features)
         prediction = models.predict(model, seen, config.task)
+        predictions.remember(config, number, rows, prediction, champion.id)
         target = rows[config.columns.target.name]
         columns = {**seen, config.columns.target.name: target, PREDICTION: prediction}
         observed = drift.observe(kept, columns, phase_of(config, rows, places))

@@ -473,7 +473,8 @@ def data(facts: Facts) -> list[Block]:
         tables.append(Table(header, numbers, frozenset(range(1, 8))))
     if others:
         tables.append(Table(["column", "type", "missing", "holds"], others, frozenset({2})))
-    return [Text(told), *tables]
+    delays = words.label_delays(facts["labels"])
+    return [Text(told), Text(f"Labels: {delays}." if delays else ""), *tables]
 
 
 MEASURES = ("mean", "median", "mode", "sd", "min", "max")

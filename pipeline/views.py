@@ -17,7 +17,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline import agenda, cleaning, dataset, holdout, inputs, metrics, models, rejected, releases, words
+from pipeline import (
+    agenda,
+    cleaning,
+    cohorts,
+    dataset,
+    holdout,
+    inputs,
+    metrics,
+    models,
+    rejected,
+    releases,
+    words,
+)
 from pipeline.config import Config, Feature
 from pipeline.errors import FileError
 from pipeline.records import Records
@@ -147,6 +159,11 @@ def newest_input(config: Config, book: Records) -> Facts | None:
 def _input(row: Any, names: dict[int, str]) -> Facts:
     named = names.get(row.file, str(row.file))
     return {"file": named, "number": row.file, "kind": row.kind, "sentence": row.sentence}
+
+
+def label_delays(config: Config, book: Records) -> Facts | None:
+    """Give how long labels take, in days (see `cohorts.label_delays`); None where it can't be told."""
+    return cohorts.label_delays(config, book)
 
 
 def _file_names(book: Records) -> dict[int, str]:
@@ -441,8 +458,7 @@ def _unseen(config: Config, book: Records, live: Release) -> tuple["pd.DataFrame
     for part in reversed(parts):
         taken.insert(0, part)
         rows = dataset.load(config.ingested, taken)
-        rows = rows[rows[target].notna()]
-        rows = rows[inputs.sound(config, book, rows)]
+        rows = cohorts.countable(config, book, rows)
         if len(rows) >= ENOUGH:
             break
     if taken and len(rows) >= config.scoring.min_rows:
@@ -453,8 +469,7 @@ def _unseen(config: Config, book: Records, live: Release) -> tuple["pd.DataFrame
     above, most = live.manifest["proof"]["above"], live.manifest["proof"]["most"]
     if above is not None:
         rows = dataset.load(config.ingested, book.parts(upto=live.learnt_upto))
-        rows = rows[rows[target].notna()]
-        rows = rows[inputs.sound(config, book, rows)]
+        rows = cohorts.countable(config, book, rows)
         rows = rows[holdout.proof(rows, above, most)]
         if len(rows) >= config.scoring.min_rows:
             return rows, "the rows that it was proven on before it went live"
@@ -527,6 +542,7 @@ def status(config: Config, book: Records) -> tuple[Facts, str]:
         "champion": champion(config, book),
         "drift": next(iter(drift(config, book)), None),
         "inputs": newest_input(config, book),
+        "labels": label_delays(config, book),
         "run": told[-1] if told else None,
         "waiting": waiting(config, book),
         "look": looks(config),
@@ -653,6 +669,7 @@ VIEWS: dict[str, Callable[[Config, Records], Any]] = {
     "packages": packages,
     "call_list": call_list,
     "waiting": waiting,
+    "labels": label_delays,
 }
 
 

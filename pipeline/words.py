@@ -124,6 +124,8 @@ def status(facts: Facts) -> str:
     lines = _live(live, facts["drift"], facts["inputs"]) if live else ["Nothing is deployed yet."]
     if story:
         lines.append(paragraph("Last run", f"{moment(story['started'])}: {last_run(story)}"))
+    if labels := label_delays(facts["labels"]):
+        lines.append(paragraph("Labels", labels))
     lines.append(paragraph("Waiting", waiting(facts["waiting"])))
     if not live:
         lines.append(
@@ -182,6 +184,22 @@ def troubles(files: list[Facts]) -> str:
     others = len(told) - 1
     more = f" ({counted(others, 'other new file')} not as before either)" if others else ""
     return trouble((bad or told)[-1]) + more
+
+
+def label_delays(facts: Facts | None) -> str:
+    """Give in a sentence how long labels take; empty if that isn't known."""
+    if not facts:
+        return ""
+    median = facts["median_days"]
+    half = (
+        "too few have come to say when half are there"
+        if median is None
+        else f"half come within {median:.4g} days"
+    )
+    ages = [f"{percent(share)} by {age} days" for age, share in facts["labelled_by_age"].items()]
+    told = f"{half}; {', '.join(ages)}; {counted(facts['unlabelled'], 'row')} without"
+    young = facts["too_young"]
+    return f"{told}; {counted(young, 'labelled row')} of cohorts too young to be judged" if young else told
 
 
 def last_run(story: Facts) -> str:

@@ -23,8 +23,9 @@ LAYERS = [
     cli
     calllist report
     views origins
+    cohorts
     agenda intake inputs
-    releases decisions holdout migrations
+    releases decisions holdout migrations predictions
     records dataset rejected sources
     readers cleaning models drift pictures known
     metrics config words merging repairs

@@ -1,0 +1,124 @@
+"""Late labels: only cohorts whose label window is over are judged, and it's told how long labels take."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline import cohorts, dataset
+from tests.project import Project, clients
+
+WINDOW = "scoring: {label_window: 10, "
+
+
+def late(folder: Path, window: bool = True) -> Project:
+    """Give a project with a key and late labels, a model deployed from rows of early February."""
+    project = Project.made(folder / "a project")
+    project.configure(
+        "scoring: {", f"cleaning: {{key: [client, seen]}}\n{WINDOW if window else 'scoring: {'}"
+    )
+    project.test_table(clients(400, seed=100))
+    rows = clients(300, seed=1).assign(seen="2025-02-01")
+    project.drop("a first.csv", pd.concat([rows, clients(5, seed=9).assign(seen="2025-02-15", exited="")]))
+    assert project.does("fullprocess.py")["outcome"] == "first"
+    return project
+
+
+def ran(project: Project, name: str, *tables: pd.DataFrame) -> dict:
+    """Drop rows in one file and give the facts of the run that takes it in."""
+    project.drop(name, pd.concat(tables))
+    return project.does("fullprocess.py")
+
+
+def test_a_cohort_is_judged_when_its_window_is_over_and_then_once_and_whole(tmp_path):
+    project = late(tmp_path)
+    rows = clients(150, seed=3, day=3)
+    leavers, stayers = rows[rows["exited"] == 1], rows[rows["exited"] == 0]
+    assert ran(project, "b.csv", rows.assign(exited=""))["scores"] == []
+    facts = ran(project, "c.csv", leavers, clients(60, seed=4, day=8).assign(exited=""))
+    assert (facts["scores"], facts["fits"]) == ([], 0), "half a cohort: those who left are known first"
+    assert "of cohorts too young" in project.call("fullprocess.py", "--status").out
+    assert ran(project, "d.csv", stayers)["scores"] == []
+    facts = ran(project, "e.csv", clients(60, seed=5, day=14).assign(exited=""))
+    (score,) = facts["scores"]
+    assert (score["rows"], score["batch"]) == (150, "5"), "with the file whose time ended the window"
+    assert ran(project, "f.csv", clients(60, seed=6, day=20).assign(exited=""))["scores"] == []
+
+
+def test_without_a_window_rows_are_judged_as_their_labels_come(tmp_path):
+    project = late(tmp_path, window=False)
+    rows = clients(300, seed=3, day=3)
+    facts = ran(project, "b.csv", rows)
+    assert [score["rows"] for score in facts["scores"]] == [300]
+
+
+def test_a_young_cohort_is_not_learnt_from_and_is_no_growth(tmp_path):
+    project = late(tmp_path)
+    ran(project, "b.csv", clients(400, seed=3, day=3))
+    with project.book() as book:
+        assert cohorts.labelled_rows(project.config, book) == 300
+        assert book.labelled_rows() == 700
+    assert all(one["rows"] == 300 for one in project.does("training.py")["candidates"])
+
+
+def test_a_first_run_with_young_cohorts_only_waits(project):
+    project.configure("scoring: {", WINDOW)
+    project.drop("a.csv", clients(300, seed=1))
+    facts = project.does("fullprocess.py")
+    assert (facts["champion"], facts["reasons"]) == (None, ["no labelled rows yet"])
+    project.drop("b.csv", clients(10, seed=2, day=20))
+    assert project.does("fullprocess.py")["outcome"] == "first"
+
+
+def test_the_window_is_measured_by_the_data_and_never_by_the_clock(project):
+    project.configure("scoring: {", WINDOW)
+    rows = pd.DataFrame({"seen": pd.to_datetime(["2025-03-01", "2025-03-05", "2025-03-06", "2025-03-15"])})
+    assert cohorts.mature_rows(project.config, rows, "2025-03-15").tolist() == [True, True, False, False]
+    assert not cohorts.mature_rows(project.config, rows, "2025-03-10").any()
+    project.configure(WINDOW, "scoring: {")
+    assert cohorts.mature_rows(project.config, rows, "2025-03-01").all()
+
+
+def test_a_row_counts_with_the_file_that_ended_its_window_or_brought_its_label_later(project):
+    project.configure("scoring: {", WINDOW)
+    for number, day in enumerate((1, 15, 2, 26), 1):  # the third goes backwards
+        project.drop(f"{number}.csv", clients(5, seed=number, day=day))
+    project.does("ingestion.py")
+    with project.book() as book:
+        rows = cohorts.countable(project.config, book, dataset.load(project.config.ingested, book.parts()))
+    found = {
+        int(name.split()[1].split("-")[0]): number
+        for name, number in zip(rows["client"], rows[dataset.FILE], strict=True)
+    }
+    assert found == {1: 2, 3: 3, 2: 4}, "the newest file's own rows wait"
+    assert rows[dataset.FILE].is_monotonic_increasing
+
+
+def test_label_delays_are_told_by_the_time_of_the_data(tmp_path):
+    project = late(tmp_path, window=False)
+    rows = clients(400, seed=3, day=3)
+    ran(project, "b.csv", rows.assign(exited=""))
+    ran(project, "c.csv", clients(20, seed=4, day=13).assign(exited=""))
+    ran(project, "d.csv", rows)
+    with project.book() as book:
+        facts = cohorts.label_delays(project.config, book)
+    assert facts is not None
+    assert (facts["rows"], facts["unlabelled"], facts["too_young"]) == (725, 25, 0)
+    assert facts["labelled_by_age"] == {1: 0.0, 7: 0.0, 30: 1.0}
+    assert facts["median_days"] == 10
+    said = project.call("fullprocess.py", "--status").out
+    assert "Labels    half come within 10 days" in said
+    assert "half come within 10 days" in (project.folder / "reports" / "report.html").read_text()
+
+
+def test_a_window_without_a_time_is_refused(project):
+    project.configure("scoring: {", WINDOW)
+    project.configure("  time: seen\n", "")
+    refused = project.call("fullprocess.py")
+    assert refused.code == 78
+    assert "scoring.label_window: the age of rows needs columns.time" in refused.complaint
+
+
+def test_times_are_days_since_1970():
+    assert cohorts.days(np.array(["1970-01-02T12:00"], "datetime64[us]")).tolist() == [1.5]
