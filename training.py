@@ -55,6 +55,7 @@ def train(config: Config, book: Records, champion: Release | None, windows: list
     """
     data = learnable(config, book, champion)
     metric = metrics.chosen(config.task, config.scoring.metric)
+    alike = inputs.one_value_a_file(config, data.rows)
     made = []
     for path in config.models.glob(f"*/{CANDIDATE}"):
         files.remove_folder(path.parent)
@@ -68,7 +69,7 @@ def train(config: Config, book: Records, champion: Release | None, windows: list
                 raise
             log.info("no training on %s: %s", _told(window), problem)
             continue
-        sketch = inputs.text_of(inputs.sketch_of(config, rows, inputs.places_of(book)))
+        sketch = inputs.text_of(inputs.sketch_of(config, rows, inputs.places_of(book), alike))
         for name, options in (config.model.candidates or models.DEFAULTS[config.task]).items():
             start = time.perf_counter()
             log.info("training %s on %s rows (%s)", name, f"{len(rows):,}", _told(window))

@@ -8,7 +8,7 @@ table.
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from pipeline import dataset, drift, models, predictions
 from pipeline.config import Config
 from pipeline.dataset import FILE
 from pipeline.drift import PREDICTION, Verdict, features, integrity
+from pipeline.drift.verdicts import no_verdict
 from pipeline.records import Records
 from pipeline.releases import Release
 from pipeline.rowhash import ROW
@@ -37,16 +38,38 @@ Way = tuple[str, str | None]  # in which a file is bad: rule and column
 
 
 # ---------------------------------------------------------------------------------------------- the sketch of a release
-def sketch_of(config: Config, rows: "pd.DataFrame", places: Mapping[int, int]) -> dict[str, Any]:
+def sketch_of(
+    config: Config, rows: "pd.DataFrame", places: Mapping[int, int], alike: Collection[str] = ()
+) -> dict[str, Any]:
     """Give the sketch of the labelled rows that a model learns from: features as models see them, and the target.
 
-    `places` is that of each file among all that brought rows, from 0, for a season that is a number of files.
+    `places` is that of each file among all that brought rows, from 0, for a season that is a number of files. The
+    features `alike` in a file aren't watched.
     """
     target = config.columns.target.name
-    columns = {**models.inputs_of(rows, config.columns.features), target: rows[target]}
+    seen = models.inputs_of(rows, config.columns.features)
     kinds = {name: feature.type for name, feature in config.columns.features.items()} | {target: "target"}
-    kept = drift.sketch(columns, kinds, phase_of(config, rows, places))
-    return _bounded(kept, target)
+    kinds = {name: kind for name, kind in kinds.items() if name not in alike}
+    kept = drift.sketch({**seen, target: rows[target]}, kinds, phase_of(config, rows, places))
+    return _bounded(
+        kept, target, dict.fromkeys(alike, "it has one value in each file, so a new one tells nothing")
+    )
+
+
+def one_value_a_file(config: Config, rows: "pd.DataFrame") -> list[str]:
+    """Give the features that differ between files and not within most of them, like the week of a weekly file.
+
+    Their rows are no independent ones: to compare a file with all training rows would find drift in each.
+    """
+    numbers = rows[FILE].value_counts()
+    several = numbers.index[numbers >= integrity.LEAST_ROWS]
+    some = rows[rows[FILE].isin(several)]
+    found = []
+    for name in config.columns.features if len(several) > 1 else ():
+        distinct = some.groupby(FILE)[name].nunique(dropna=False)
+        if 2 * (distinct == 1).sum() > len(several) and some[name].nunique(dropna=False) > 1:
+            found.append(name)
+    return found
 
 
 def with_predictions(
@@ -80,18 +103,15 @@ def phase_of(config: Config, rows: "pd.DataFrame", places: Mapping[int, int]) ->
     return None if season == "none" or time is None else drift.phases(rows[time], season)
 
 
-def _bounded(kept: dict[str, Any], target: str) -> dict[str, Any]:
-    """Leave out the last features of a sketch that is too large."""
+def _bounded(kept: dict[str, Any], target: str, unwatched: dict[str, str]) -> dict[str, Any]:
+    """Leave out the last features of a sketch that is too large; `unwatched` says why others are."""
     room, columns = LARGEST - 10_000, {}  # for the predictions
     for name in sorted(kept["columns"], key=lambda name: name != target):
         room -= len(text_of(kept["columns"][name]))
         if room >= 0:
             columns[name] = kept["columns"][name]
-    return {
-        **kept,
-        "columns": columns,
-        "unwatched": [name for name in kept["columns"] if name not in columns],
-    }
+    large = {name: "the sketch would be too large" for name in kept["columns"] if name not in columns}
+    return {**kept, "columns": columns, "unwatched": {**unwatched, **large}}
 
 
 # ---------------------------------------------------------------------------------------------- each file, once
@@ -119,7 +139,7 @@ def watch(config: Config, book: Records, champion: Release | None, model=None) -
         state, moved = drift.judge_features(state, kept, observed, str(number))
         state["batches"] = []  # the records know which were counted
         wrong = _integrity(config, kept, observed, contradictions(config, rows))
-        found = [*wrong, *moved, *drift.stability(kept, observed)]
+        found = [*wrong, *moved, *_unwatched(kept), *drift.stability(kept, observed)]
         book.add_input(
             file=number,
             release=champion.id,
@@ -158,6 +178,10 @@ def _integrity(
     unsure = [one for one in found if one.threshold is None]
     told = "; ".join(one.why for one in bad) or f"nothing is bad by {len(found) - len(unsure)} rules"
     return [Verdict(INTEGRITY, bool(bad), float(len(bad)), 1.0, told), *bad, *unsure]
+
+
+def _unwatched(kept: Mapping[str, Any]) -> list[Verdict]:
+    return [no_verdict(features.TEST, f"{name}: {why}", name) for name, why in kept["unwatched"].items()]
 
 
 def contradictions(config: Config, rows: "pd.DataFrame") -> Verdict:

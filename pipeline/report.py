@@ -326,7 +326,7 @@ def _moved(found: Facts) -> Table:
         [
             _cell("predictions" if one["feature"] == "(prediction)" else one["feature"], most=60),
             _cell("moved", "bad") if one["drifted"] else _cell(_answer(one, "no"), "quiet"),
-            *_distances(one, means[one["feature"]]),
+            *_distances(one, means.get(one["feature"])),
         ]
         for one in verdicts[:COLUMNS]
     ]
@@ -334,11 +334,11 @@ def _moved(found: Facts) -> Table:
     return Table(header, rows, frozenset({2, 3, 4}))
 
 
-def _distances(moved: Facts, mean: Facts) -> list[Cell]:
+def _distances(moved: Facts, mean: Facts | None) -> list[Cell]:
     """Give how far a column moved, and its mean (or the share that changed most) now and then."""
     if moved["threshold"] is None:
         return [*[_cell(words.NOTHING, "quiet")] * 3, _cell(moved["why"])]
-    told = moved if mean["threshold"] is None else mean
+    told = moved if mean is None or mean["threshold"] is None else mean
     return [
         Cell([words.percent(moved["moved"])], bar=moved["moved"]),
         _cell(f"{moved['psi']:.2f}"),

@@ -560,7 +560,7 @@ def waiting(config: Config, book: Records) -> Facts:
     facts: Facts = {
         "files": None,
         "problem": None,
-        "rows": book.labelled_rows() - book.labelled_rows(upto=above),
+        "rows": cohorts.labelled_rows(config, book, above + 1),
         "enough": config.scoring.min_rows if live else config.retraining.min_rows,
         "unfinished": bool(book.runs(finished=False)) and agenda.unfinished(config),
     }

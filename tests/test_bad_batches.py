@@ -36,6 +36,7 @@ def left_out(project: Project, rows: pd.DataFrame, rule: str, column: str) -> No
     assert column in facts["inputs"][0]["sentence"]
     assert (facts["outcome"], facts["scores"], facts["fits"]) == ("kept", [], 0)
     assert len(project.rows()) == before + len(rows)
+    assert "Waiting   nothing" in project.call("fullprocess.py", "--status").out
     project.drop("week4.csv", clients(150, seed=4, day=22))
     told = project.call("fullprocess.py", "--force")
     assert told.code == 0, told.err

@@ -81,6 +81,19 @@ def test_a_sketch_of_very_many_features_leaves_some_unwatched_and_stays_small(pr
     assert {"exited", "f0", PREDICTION} <= set(kept["columns"])
 
 
+def test_what_has_one_value_a_file_is_not_watched_and_it_is_said(project):
+    project.configure("    branch: category\n", "    branch: category\n    week: number\n")
+    project.test_table(clients(400, seed=100).assign(week=0))
+    for week in (1, 2, 3):
+        project.drop(f"week{week}.csv", clients(100, seed=week, day=week).assign(week=week))
+    project.does("fullprocess.py")
+    facts = dropped(project, "week9.csv", clients(100, seed=9, day=9).assign(week=9))
+    assert [one["kind"] for one in facts["inputs"]] == ["none"]
+    (unwatched,) = [one for one in facts["drift"] if one["feature"] == "week"]
+    assert (unwatched["threshold"], unwatched["drifted"]) == (None, False)
+    assert "one value in each file" in (project.folder / "reports" / "report.html").read_text()
+
+
 SEASONS = {"none": None, "week": [0, 1, 6, 0], "year": [2, 2, 2, 3], "day": [0, 0, 0, 0], "3": [2, 0, 0, -1]}
 
 
