@@ -27,11 +27,8 @@ if TYPE_CHECKING:
 
 PATIENCE = 3  # files in a row that are bad in the same way: that's how data are now, and they are learnt from
 LARGEST = 290_000  # bytes of a sketch; features that don't fit in are not watched
-NORMAL, UNJUDGED, NONE = (
-    "new normal",
-    "not judged",
-    "none",
-)  # kinds of trouble beside those of `drift.diagnosis`
+NORMAL, UNJUDGED = "new normal", "not judged"  # kinds of trouble that `drift.diagnosis` doesn't know
+NONE = "none"  # the one that it calls no trouble
 INTEGRITY = "integrity"  # the verdict on all rules of `drift.integrity`
 
 Way = tuple[str, str | None]  # in which a file is bad: rule and column
@@ -51,9 +48,8 @@ def sketch_of(
     kinds = {name: feature.type for name, feature in config.columns.features.items()} | {target: "target"}
     kinds = {name: kind for name, kind in kinds.items() if name not in alike}
     kept = drift.sketch({**seen, target: rows[target]}, kinds, phase_of(config, rows, places))
-    return _bounded(
-        kept, target, dict.fromkeys(alike, "it has one value in each file, so a new one tells nothing")
-    )
+    why = "it has one value in each file, so a new one tells nothing"
+    return _bounded(kept, target, dict.fromkeys(alike, why)) | {"contradicting": contradicting(config, rows)}
 
 
 def one_value_a_file(config: Config, rows: "pd.DataFrame") -> list[str]:
@@ -133,20 +129,22 @@ def watch(config: Config, book: Records, champion: Release | None, model=None) -
         seen = models.inputs_of(rows, champion.features)
         prediction = models.predict(model, seen, config.task)
         predictions.remember(config, number, rows, prediction, champion.id)
-        target = rows[config.columns.target.name]
-        columns = {**seen, config.columns.target.name: target, PREDICTION: prediction}
-        observed = drift.observe(kept, columns, phase_of(config, rows, places))
+        observed = drift.observe(
+            kept,
+            {**seen, config.columns.target.name: rows[config.columns.target.name], PREDICTION: prediction},
+            phase_of(config, rows, places),
+        )
         state, moved = drift.judge_features(state, kept, observed, str(number))
         state["batches"] = []  # the records know which were counted
-        wrong = _integrity(config, kept, observed, contradictions(config, rows))
+        wrong = _integrity(config, kept, observed, rows)
         found = [*wrong, *moved, *_unwatched(kept), *drift.stability(kept, observed)]
         book.add_input(
             file=number,
             release=champion.id,
             rows=len(rows),
-            labelled=int(target.notna().sum()),
-            verdicts=json.dumps([_facts(one, kept, observed) for one in found], allow_nan=False),
-            state=json.dumps(state, allow_nan=False),
+            labelled=int(rows[config.columns.target.name].notna().sum()),
+            verdicts=_json([_facts(one, kept, observed) for one in found]),
+            state=_json(state),
             estimate=_estimate(config, rows, prediction),
             bad=any(one.drifted for one in wrong),
         )
@@ -164,14 +162,15 @@ def _files(config: Config, book: Records, above: int) -> Iterator[tuple[int, "pd
 
 
 def _integrity(
-    config: Config, kept: Mapping[str, Any], observed: drift.Observed, labels: Verdict
+    config: Config, kept: Mapping[str, Any], observed: drift.Observed, rows: "pd.DataFrame"
 ) -> list[Verdict]:
     """Give what is bad or couldn't be judged, after a verdict on all rules.
 
     Odd predictions are drift and no bad data. Neither is a single outcome where rows replace each other: there labels
     may come in files of their own, those who left before those who stayed.
     """
-    found = [*(one for one in drift.check_integrity(kept, observed) if one.feature != PREDICTION), labels]
+    found = [one for one in drift.check_integrity(kept, observed) if one.feature != PREDICTION]
+    found.append(labels_contradict(config, rows, kept["contradicting"]))
     if config.replaces:
         found = [one for one in found if one.test != "one_class"]
     bad = [one for one in found if one.drifted]
@@ -184,17 +183,23 @@ def _unwatched(kept: Mapping[str, Any]) -> list[Verdict]:
     return [no_verdict(features.TEST, f"{name}: {why}", name) for name, why in kept["unwatched"].items()]
 
 
-def contradictions(config: Config, rows: "pd.DataFrame") -> Verdict:
-    """Say how many labelled rows of a file have the cells of another and not its label: bad from `JUMP` of them on."""
+def labels_contradict(config: Config, rows: "pd.DataFrame", before: float) -> Verdict:
+    """Bad if `integrity.JUMP` more of the labelled rows than before have the cells of another and not its label."""
+    target, share = config.columns.target.name, contradicting(config, rows)
+    told = (
+        f"{target}: {share:.1%} of the labelled rows contradict another with the same cells, was {before:.1%}"
+    )
+    limit = before + integrity.JUMP
+    return Verdict("labels_contradict", share >= limit, share, limit, told, target)
+
+
+def contradicting(config: Config, rows: "pd.DataFrame") -> float:
+    """Give the share of the labelled rows, 0 to 1, that have the cells of another and not its label."""
     target = config.columns.target.name
     labelled = rows[rows[target].notna()]
     cells = [name for name in config.columns.all if name != target]
-    twice = labelled[
-        labelled.duplicated(cells, keep=False)
-    ]  # of equal rows only one is there, so labels differ
-    share = len(twice) / max(len(labelled), 1)
-    told = f"{target}: {len(twice)} of {len(labelled)} labelled rows contradict another with the same cells"
-    return Verdict("labels_contradict", share >= integrity.JUMP, share, integrity.JUMP, told, target)
+    twice = labelled.duplicated(cells, keep=False)  # of equal rows only one is there, so their labels differ
+    return float(twice.mean()) if len(labelled) else 0.0
 
 
 def _facts(verdict: Verdict, kept: Mapping[str, Any], observed: drift.Observed) -> dict[str, Any]:
@@ -218,7 +223,11 @@ def _estimate(config: Config, rows: "pd.DataFrame", prediction: np.ndarray) -> s
         truth = models.truth_of(rows[labelled], config.columns.target, config.task)
         checked = drift.estimate.check(truth, prediction[labelled])
         facts |= {"trusted": checked.trusted, "why": checked.why} if checked else {}
-    return json.dumps(facts, allow_nan=False)
+    return _json(facts)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, allow_nan=False)
 
 
 def _plain(value: Any) -> Any:

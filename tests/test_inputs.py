@@ -316,6 +316,24 @@ def test_a_row_that_a_later_file_corrects_is_learnt_from_again(project):
         assert inputs.sound(project.config, book, rows).all()
 
 
+def test_equal_rows_with_other_labels_are_no_bad_data_where_they_always_came(project):
+    def visits(rows: int, seed: int) -> pd.DataFrame:
+        few = clients(rows, seed=seed).assign(client="shop", activity=50)
+        few["exited"] = np.random.default_rng(seed).integers(0, 2, rows)
+        return few
+
+    project.test_table(visits(400, 100).assign(activity=51))
+    project.drop("week1.csv", visits(400, 1))
+    project.does("ingestion.py")
+    config = project.config
+    with project.book() as book:
+        rows = dataset.load(config.ingested, book.parts())
+    share = inputs.contradicting(config, rows)
+    assert share > 0.9
+    assert not inputs.labels_contradict(config, rows, before=share).drifted
+    assert inputs.labels_contradict(config, rows, before=0.0).drifted
+
+
 def test_a_column_that_is_no_longer_in_the_config_makes_no_file_bad(deployed):
     dropped(deployed, "week3.csv", without(clients(100, seed=3, day=15)))
     assert learnt_from(deployed) == {1, 2}
