@@ -114,16 +114,16 @@ def _bounded(kept: dict[str, Any], target: str, unwatched: dict[str, str]) -> di
 def watch(config: Config, book: Records, champion: Release | None, model=None) -> None:
     """Put on record what is found of each file that came after what the champion learnt from; each once.
 
-    `model` is the champion's, where it's loaded already. Nothing happens if it has no sketch, or needs a column that
-    is gone from the config.
+    A file that was compared with an earlier release isn't compared again. `model` is the champion's, where it's loaded
+    already. Nothing happens if it has no sketch, or needs a column that is gone from the config.
     """
     if champion is None or not set(champion.features) <= set(config.columns.features):
         return
-    last = book.inputs(champion.id, newest=1)
+    last = book.inputs(newest=1)
     above = max([champion.learnt_upto, *(row.file for row in last)])
     if book.last_part() <= above or (kept := champion.sketch) is None:
         return
-    state, places = json.loads(last[0].state) if last else None, places_of(book)
+    state, places = carried(json.loads(last[0].state), kept) if last else None, places_of(book)
     model = models.load(champion.model_file) if model is None else model
     for number, rows in _files(config, book, above):
         seen = models.inputs_of(rows, champion.features)
@@ -148,6 +148,16 @@ def watch(config: Config, book: Records, champion: Release | None, model=None) -
             estimate=_estimate(config, rows, prediction),
             bad=any(one.drifted for one in wrong),
         )
+
+
+def carried(state: dict[str, Any], kept: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the evidence to go on with: that on features holds for another release that learnt from the same rows."""
+    rows, _, predictions_of = str(kept["id"]).partition("-")
+    before, _, predictions_then = str(state["sketch"]).partition("-")
+    if rows != before or predictions_of == predictions_then:
+        return state  # which begins anew with another sketch
+    stakes = {name: found for name, found in state["stakes"].items() if name != PREDICTION}
+    return {**state, "sketch": kept["id"], "stakes": stakes}
 
 
 def _files(config: Config, book: Records, above: int) -> Iterator[tuple[int, "pd.DataFrame"]]:

@@ -309,7 +309,8 @@ def newest_file(facts: Facts) -> list[Block]:
     if not found:
         return [Text("No new file since the live model was trained, so nothing to compare.", "quiet")]
     rows = f"{words.counted(found['rows'], 'row')}, {found['labelled']:,} of them labelled"
-    told = f"{found['file']}, {rows}, beside what the live model learnt from: {found['sentence'] or 'not told yet'}."
+    said = found["sentence"] or "not told yet"
+    told = f"{found['file']}, {rows}, beside what the model then live learnt from: {said}."
     return [
         Text(told, "bad" if found["left_out"] else ""),
         _moved(found),

@@ -141,10 +141,10 @@ def drift(config: Config, book: Records) -> list[Facts]:
 
 
 def newest_input(config: Config, book: Records) -> Facts | None:
-    """Give what was found of the newest file beside what the live release learnt from; None if none came since."""
+    """Give what was found of the newest file, by the release that was live; None if the live one learnt from it."""
     live = releases.current(config.production)
-    found = book.inputs(live.id, newest=1) if live else []
-    if not found:
+    found = book.inputs(newest=1) if live else []
+    if not live or not found or found[-1].file <= live.learnt_upto:
         return None
     verdicts = json.loads(found[-1].verdicts)
     return {

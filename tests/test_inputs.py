@@ -194,6 +194,28 @@ def test_evidence_is_carried_from_file_to_file_and_no_file_counts_twice(deployed
     assert proofs[-1] > 1000 * proofs[0]
 
 
+def test_another_release_of_the_same_rows_goes_on_with_the_evidence_on_features():
+    random = np.random.default_rng(0)
+    sketch = drift.sketch({"x": random.normal(size=500)}, {"x": "number"})
+    first, second = ({**sketch, "id": f"{sketch['id']}-{own}"} for own in ("one", "two"))
+    state = {"sketch": first["id"], "stakes": {"x": [1.0, 2.0], PREDICTION: [3.0]}, "batches": []}
+    assert inputs.carried(state, first) == state
+    assert inputs.carried(state, second) == {
+        "sketch": second["id"], "stakes": {"x": [1.0, 2.0]}, "batches": [],
+    }  # fmt: skip
+    other = {**sketch, "id": "other-one"}
+    assert inputs.carried(state, other)["sketch"] != other["id"], "begins anew"
+
+
+def test_a_release_that_goes_live_again_compares_no_file_again(redeployed):
+    redeployed.configure("policy: adaptive", "policy: never")
+    dropped(redeployed, "week4.csv", clients(100, seed=4, day=22))
+    redeployed.does("deployment.py", "--rollback")
+    facts = dropped(redeployed, "week5.csv", clients(100, seed=5, day=29))
+    assert [one["file"] for one in facts["inputs"]] == ["week5.csv"]
+    assert [row[0] for row in redeployed.query(INPUTS)] == [3, 4, 5]
+
+
 def test_before_the_first_release_and_of_its_own_files_nothing_is_recorded(first_run, redeployed):
     assert first_run.query(INPUTS) == []
     assert [row[0] for row in redeployed.query(INPUTS)] == [3], "the second release learnt up to it"
