@@ -59,9 +59,9 @@ def test_a_release_carries_a_sketch_of_what_its_model_learnt_from_and_the_manife
     assert "sketch.json" in deployed.call("deployment.py", "--verify").complaint
 
 
-def test_the_predictions_of_a_later_release_are_those_of_its_proof_rows(redeployed):
+def test_the_predictions_of_a_later_release_are_of_rows_that_came_after_its_predecessor(redeployed):
     proof = redeployed.champion().manifest["score"]["rows"]
-    assert redeployed.champion().sketch["columns"][PREDICTION]["rows"] == proof
+    assert proof <= redeployed.champion().sketch["columns"][PREDICTION]["rows"] <= 180, "the newest file's"
 
 
 def test_a_sketch_of_very_many_features_leaves_some_unwatched_and_stays_small(project):
