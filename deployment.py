@@ -3,9 +3,10 @@
     python deployment.py [--config FILE] [--json] [-v]
     python deployment.py --list | --verify | --rollback [RELEASE]
 
-A candidate is deployed only if it beats the champion by more than deployment.margin in enough paired samples
-(deployment.confidence); otherwise the champion stays and the exit code is 70. The first release is the candidate that
-does best on the test table. Every decision goes on record with its reasons.
+A candidate joins the models that are kept in the shadow. What is served is a weighted mix of kept models; another mix
+is deployed only if it is proven to be better, on rows that nothing in either has learnt from, by more than
+deployment.margin and with deployment.confidence; otherwise what is live stays and the exit code is 70. The first
+release is the candidate that does best on the test table. Every decision goes on record with its reasons.
 
 Reads  paths.models/*/, paths.ingested/parts/, paths.test
 Writes paths.production/releases/<id>/ and the link paths.production/current
@@ -13,7 +14,7 @@ Writes paths.production/releases/<id>/ and the link paths.production/current
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,49 +23,37 @@ import pandas as pd
 
 from pipeline import (
     agenda,
+    batches,
     cli,
     cohorts,
     dataset,
     decisions,
-    files,
     holdout,
     inputs,
     metrics,
+    mixes,
     models,
     records,
     releases,
+    shadows,
 )
 from pipeline.cli import Result, log
 from pipeline.config import Config
 from pipeline.dataset import FILE
-from pipeline.decisions import Proof
+from pipeline.decisions import Batch, Recipe, Situation
+from pipeline.drift import loss
 from pipeline.errors import CheckFailed, DataError, FileError
 from pipeline.metrics import Metric
 from pipeline.records import Records
 from pipeline.releases import Release
 from pipeline.rowhash import ROW
+from pipeline.shadows import Shadow
 
 LEAST_PROOF = (
     30  # rows; with fewer new ones the test table, which no model learns from either, joins the proof
 )
+SMOKE_ROWS = 200  # on which the file of a release must predict what was proven
 PROOF_SCORES = 10  # a new champion's history begins with at most so many scores, on parts of its proof rows
-
-
-@dataclass(frozen=True)
-class Contender:
-    """A candidate with its predictions of the proof rows, and how it did there."""
-
-    folder: Path
-    facts: dict[str, Any]
-    model: Any
-    prediction: np.ndarray
-    score: float
-    proof: Proof | None  # None where there is no champion to beat
-
-    @property
-    def named(self) -> str:
-        """Give the name for people."""
-        return f"{self.facts['name']} ({self.facts['window']})"
 
 
 @dataclass(frozen=True)
@@ -99,63 +88,130 @@ def run(
 
 
 def deploy(config: Config, book: Records, champion: Release | None, why: list[str]) -> Deployed:
-    """Prove the candidates and deploy the best one that is proven. `why` tells what led to their training."""
+    """Take the candidates into the shadow, and deploy the best mix if it is proven. `why` led to their training."""
+    made = shadows.candidates(config)
+    if not made:
+        raise DataError(f"{config.models}: no candidates to deploy: run training.py first")
+    if champion is None or list(champion.features) != list(config.columns.features):
+        return first(config, book, champion, made, why)
+    shadows.restore(config, champion)
+    taken = [shadows.take(config, candidate) for candidate in made]
+    held = held_batch(config, book, champion, taken)
+    if held is not None:
+        batches.save(config, f"{taken[0].upto}-held", held)
+    return promote(config, book, champion, why, taken)
+
+
+def first(
+    config: Config, book: Records, champion: Release | None, made: list[Shadow], why: list[str]
+) -> Deployed:
+    """Deploy the candidate that does best on the test table: there is no champion that takes the same columns."""
     metric = metrics.chosen(config.task, config.scoring.metric)
-    candidates = _candidates(config, champion)
-    rows = proof_rows(config, book, champion, candidates[0][1])
+    rows = _test_rows(config)
     truth = models.truth_of(rows, config.columns.target, config.task)
-    against = _champion_prediction(config, champion, rows)
-    contenders = [
-        _contend(config, metric, folder, facts, rows, truth, against) for folder, facts in candidates
-    ]
-    best = max(contenders, key=lambda one: _merit(metric, one))
-    if champion is None and math.isnan(best.score):
+    seen = models.inputs_of(rows, config.columns.features)
+    predictions = {one.id: models.predict(one.model(), seen, config.task) for one in made}
+    scores = {one.id: metric.score(truth, predictions[one.id]) for one in made}
+    best = max(made, key=lambda one: _merit(metric, scores[one.id]))
+    if math.isnan(scores[best.id]):
         raise DataError(
             f"{config.test}: {metric.name} is not defined on these rows: do they all have one outcome?"
         )
-    reasons = [*why, _why(metric, best, truth)]
-    proven = best.proof is None or best.proof.proven
-    release = _release(config, book, metric, champion, best, rows, truth, reasons) if proven else None
-    told = [
-        {
-            "name": one.facts["name"],
-            "window": one.facts["window"],
-            "score": None if math.isnan(one.score) else one.score,
-            "deployed": proven and one is best,
-        }
-        for one in contenders
-    ]
-    if release is not None:
-        make_live(config, book, release)
-    upto = candidates[0][1]["learnt_upto"]
-    book.add_decision("deploy", proven, reasons, challengers=told, learnt_upto=upto, rows=len(rows))
+    for one in made:
+        shadows.take(config, one)
+    reasons = [*why, _why_first(metric, best, scores[best.id], truth)]
+    recipe = Recipe({best.id: 1.0})
+    release = _release(
+        config, book, champion, recipe, [best], truth, predictions[best.id], reasons, best.upto
+    )
+    make_live(config, book, release)
+    told = [_challenger(one, scores[one.id], one is best) for one in made]
+    book.add_decision("deploy", True, reasons, challengers=told, learnt_upto=best.upto, rows=len(rows))
     return Deployed(release, reasons, told)
 
 
-def proof_rows(
-    config: Config, book: Records, champion: Release | None, candidate: dict[str, Any]
-) -> pd.DataFrame:
-    """Give labelled rows that neither the champion nor the candidates learnt from, oldest first.
+def promote(
+    config: Config, book: Records, champion: Release, why: list[str], trained: list[Shadow] | None = None
+) -> Deployed:
+    """Deploy another mix of the kept models if it is proven to be better than what is live."""
+    metric = metrics.chosen(config.task, config.scoring.metric)
+    newest = max([shadows.newest_file(book, champion), *(one.upto for one in trained or [])])
+    known = max(champion.manifest.get("decided_at", 0), book.withdrawn_upto())
+    if trained is None and newest <= known:
+        return Deployed(None, why, [])  # it went live on just what is known now
+    now = shadows.situation(config, book, champion, newest)
+    proving = decisions.Proving(config.deployment.margin, config.deployment.confidence)
+    proposal = decisions.propose(now, metric, proving, config.model.seed)
+    kept = {one.id: one for one in shadows.kept(config)}
+    release = None
+    reasons = [*why, *proposal.reasons]
+    if proposal.recipe is not None:
+        inside = [kept[one] for one in proposal.recipe.weights]
+        truth, prediction = decisions.unseen(now, proposal.recipe)
+        release = _release(
+            config, book, champion, proposal.recipe, inside, truth, prediction, reasons, newest
+        )
+        make_live(config, book, release)
+        now = replace(now, served=proposal.recipe)
+    shadows.prune(config, decisions.keep(now) | {one.id for one in kept.values() if one.upto > newest})
+    told = [_judged(config, metric, now, one, release) for one in trained or []]
+    if trained or release or proposal.considered:
+        rows = proposal.proof.rows if proposal.proof else 0
+        book.add_decision(
+            "deploy",
+            release is not None,
+            reasons,
+            challengers=told,
+            learnt_upto=newest,
+            rows=rows,
+            release=release.id if release else None,
+        )
+    return Deployed(release, reasons, told)
 
-    Raise DataError if there are none.
+
+def held_batch(config: Config, book: Records, champion: Release, taken: list[Shadow]) -> Batch | None:
+    """Give the rows that were kept from new models as a batch by itself, newer than any; None if none were.
+
+    If they are few the test table joins them, by hand at least: after an alarm its rows are of another time.
     """
+    above = taken[0].facts["held_above"]
+    if above is None:
+        return None
+    rows = training_rows(config, book, taken[0].upto)
+    rows = rows[holdout.proof(rows, above, config.deployment.proof_rows)]
+    if len(rows) < LEAST_PROOF and above == champion.learnt_upto:
+        test = _test_rows(config)
+        rows = pd.concat([test[~holdout.among(test[ROW], rows[ROW])], rows])
+    if not len(rows):
+        return None
+    seen = models.inputs_of(rows, config.columns.features)
+    knowing_nothing = [one for one in shadows.kept(config) if one.upto <= above and one not in taken]
+    fair = [*knowing_nothing, *taken]
+    live = models.load(champion.model_file)
+    return Batch(
+        number=taken[0].upto + 0.5,
+        truth=models.truth_of(rows, config.columns.target, config.task),
+        predictions={one.id: models.predict(one.model(), seen, config.task) for one in fair},
+        slots={one.slot: one.id for one in fair},
+        served=models.predict(live, models.inputs_of(rows, champion.features), config.task),
+    )
+
+
+def training_rows(config: Config, book: Records, upto: int) -> pd.DataFrame:
+    """Give the labelled rows of the files up to number `upto` that count, oldest first."""
+    rows = cohorts.countable(config, book, dataset.load(config.ingested, book.parts(upto=upto)))
+    return rows[rows[FILE] <= upto] if len(rows) else rows
+
+
+def _test_rows(config: Config) -> pd.DataFrame:
+    """Give the labelled rows of the test table. Raise DataError if there are none."""
     test = dataset.read_tables(config, config.test).assign(**{FILE: 0})
     test = test[test[config.columns.target.name].notna()]
-    if champion is None:
-        found = test
-    else:
-        rows = dataset.load(config.ingested, book.parts(upto=candidate["learnt_upto"]))
-        rows = cohorts.countable(config, book, rows)
-        found = rows[holdout.proof(rows, champion.learnt_upto, config.deployment.proof_rows)]
-        if len(found) < LEAST_PROOF and not (
-            len(found) and book.regime_from()
-        ):  # they may be of another regime
-            found = pd.concat([test[~holdout.among(test[ROW], found[ROW])], found])
-    if not len(found):
+    if not len(test):
         raise DataError(
             f"{config.test}: no labelled rows to prove a model on; put a table of test rows there"
         )
-    return found
+    return test
 
 
 def make_live(config: Config, book: Records, release: Release) -> None:
@@ -193,111 +249,141 @@ def put_on_record(book: Records, release: Release) -> None:
         book.add_score(release.id, f"proof-{number}", (0, 0), manifest["metric"], metrics.Score(**score))
 
 
-def _candidates(config: Config, champion: Release | None) -> list[tuple[Path, dict[str, Any]]]:
-    """Give folder and facts of the candidates. Raise DataError if there are none that can meet the champion."""
-    found = []
-    for path in sorted(config.models.glob("*/candidate.json")):
-        facts = json.loads(path.read_text(encoding="utf-8"))
-        if files.sha256(path.parent / releases.MODEL) != facts["sha256"]:
-            raise CheckFailed(
-                f"{path.parent / releases.MODEL}: not what training.py wrote; run training.py again"
-            )
-        found.append((path.parent, facts))
-    if not found:
-        raise DataError(f"{config.models}: no candidates to deploy: run training.py first")
-    learnt = champion.learnt_upto if champion else None
-    if any(facts["proof_above"] != learnt for _, facts in found):
-        raise DataError(
-            f"{config.models}: the candidates were trained against another champion: run training.py again"
-        )
-    return found
+def _merit(metric: Metric, score: float) -> float:
+    """Give a score so that more is better; an undefined one is the worst."""
+    gain = metric.gain(score, 0.0)
+    return -math.inf if math.isnan(gain) else gain
 
 
-def _champion_prediction(config: Config, champion: Release | None, rows: pd.DataFrame) -> np.ndarray | None:
-    """Give the champion's predictions; None without champion, or if its columns are no longer there."""
-    if champion is None or not set(champion.features) <= set(rows):
-        return None
-    return models.predict(
-        models.load(champion.model_file), models.inputs_of(rows, champion.features), config.task
-    )
+def _challenger(one: Shadow, score: float | None, deployed: bool) -> dict[str, Any]:
+    shown = None if score is None or math.isnan(score) else score
+    return {"name": one.facts["name"], "window": one.facts["window"], "score": shown, "deployed": deployed}
 
 
-def _contend(config: Config, metric: Metric, folder: Path, facts: dict, rows, truth, against) -> Contender:
-    model = models.load(folder / releases.MODEL)
-    prediction = models.predict(model, models.inputs_of(rows, config.columns.features), config.task)
-    proof = None
-    if against is not None:
-        settings = config.deployment
-        proof = decisions.prove(
-            metric, truth, against, prediction, settings.margin, settings.confidence, config.model.seed
-        )
-    return Contender(folder, facts, model, prediction, metric.score(truth, prediction), proof)
+def _judged(
+    config: Config, metric: Metric, now: Situation, one: Shadow, release: Release | None
+) -> dict[str, Any]:
+    """Give a new model as in the JSON contract: its score on rows it has not learnt from, of the test table if none."""
+    unseen = [batch for batch in now.batches if one.id in batch.predictions]
+    if unseen:
+        truth = np.concatenate([batch.truth for batch in unseen])
+        score = metric.score(truth, np.concatenate([batch.predictions[one.id] for batch in unseen]))
+    else:
+        try:
+            rows = _test_rows(config)
+        except DataError:
+            return _challenger(one, None, False)
+        seen = models.inputs_of(rows, config.columns.features)
+        prediction = models.predict(one.model(), seen, config.task)
+        score = metric.score(models.truth_of(rows, config.columns.target, config.task), prediction)
+    return _challenger(one, score, release is not None and one.id in release.recipe["weights"])
 
 
-def _merit(metric: Metric, one: Contender) -> tuple[bool, float]:
-    """Order contenders: the proven before the others, then by score."""
-    gain = metric.gain(one.score, 0.0)
-    return (one.proof is not None and one.proof.proven, -math.inf if math.isnan(gain) else gain)
-
-
-def _why(metric: Metric, best: Contender, truth: np.ndarray) -> str:
-    if best.proof is not None:
-        return f"{best.named}: {best.proof.why}"
+def _why_first(metric: Metric, best: Shadow, score: float, truth: np.ndarray) -> str:
     naive = metric.score(truth, np.full(len(truth), truth.mean()))
-    told = f"{best.named}: {metric.name} {best.score:.4g} on {len(truth):,} test rows"
+    told = f"{best.named}: {metric.name} {score:.4g} on {len(truth):,} test rows"
     return told if math.isnan(naive) else f"{told}, where always predicting the mean gets {naive:.4g}"
 
 
 def _release(
     config: Config,
     book: Records,
-    metric: Metric,
     champion: Release | None,
-    best: Contender,
-    rows,
-    truth,
-    reasons,
+    recipe: Recipe,
+    inside: list[Shadow],
+    truth: np.ndarray,
+    prediction: np.ndarray,
+    reasons: list[str],
+    decided_at: int,
 ) -> Release:
-    """Write the release of the winner, not live yet. Raise CheckFailed if its files don't do what the candidate did."""
-    score = metrics.interval(metric, truth, best.prediction, config.model.seed)
+    """Write a release, not live yet. Raise CheckFailed if its file doesn't predict what the models in it do.
+
+    `truth` and `prediction` are those of the proof rows.
+    """
+    metric = metrics.chosen(config.task, config.scoring.metric)
+    score = metrics.interval(metric, truth, prediction, config.model.seed)
+    lead = max(inside, key=lambda one: recipe.weights[one.id])
+    upto = max(one.upto for one in inside)
     facts = {
         "made_at": records.now(),
         "run": book.run,
-        **{
-            name: best.facts[name]
-            for name in ("name", "window", "options", "rows", "learnt_upto", "target", "task")
-        },
-        "proof": {"above": best.facts["proof_above"], "most": config.deployment.proof_rows},
-        "features": best.facts["features"],
-        "typical": best.facts["typical"],
+        **{name: lead.facts[name] for name in ("name", "options", "target", "task", "features", "typical")},
+        "window": _windows_told(recipe, inside),
+        "rows": max(one.facts["rows"] for one in inside),
+        "learnt_upto": upto,
+        "held_above": lead.facts["held_above"],
+        "decided_at": decided_at,
+        "recipe": asdict(recipe),
+        "components": {one.id: one.facts for one in inside},
         "metric": metric.name,
         "score": vars(score),
-        "proof_scores": [vars(part) for part in _proof_scores(config, metric, truth, best.prediction)],
+        "proof_scores": [vars(part) for part in _proof_scores(config, metric, truth, prediction)],
+        "loss": _loss_reference(config, book, champion, truth, prediction),
         "reasons": reasons,
         "replaced": champion.id if champion else None,
-        "data": {"files": len(book.parts()), "rows": best.facts["rows"], "contract": config.contract},
+        "data": {"files": len(book.parts()), "rows": lead.facts["rows"], "contract": config.contract},
     }
     texts = {
         "latestscore.txt": records.score_text(score.value),
-        "ingestedfiles.txt": book.ingested_text(upto=best.facts["learnt_upto"]),
-        releases.SKETCH: _sketch(config, book, best, rows),
+        "ingestedfiles.txt": book.ingested_text(upto=upto),
+        releases.SKETCH: _sketch(config, book, lead, recipe, inside),
     }
-    release = releases.make(config.production, best.folder / releases.MODEL, texts, facts)
-    again = models.predict(
-        models.load(release.model_file), models.inputs_of(rows, config.columns.features), config.task
-    )
-    if not np.array_equal(again, best.prediction):
-        raise CheckFailed(
-            f"{release.model_file}: predicts otherwise than the candidate that was proven; not deployed"
-        )
+    alone = {one.id: one.model() for one in inside}
+    draft = config.models / f".{releases.MODEL}"
+    models.save(mixes.made(recipe, alone, config.task), draft)
+    try:
+        release = releases.make(config.production, draft, texts, facts)
+    finally:
+        draft.unlink()
+    _smoke(config, book, release, recipe, alone)
     return release
 
 
-def _sketch(config: Config, book: Records, best: Contender, rows: pd.DataFrame) -> str:
-    """Give the sketch of what the winner learnt from, and of its predictions of the proof rows."""
-    kept = json.loads((best.folder / releases.SKETCH).read_text(encoding="utf-8"))
-    places = inputs.places_of(book)
-    return inputs.text_of(inputs.with_predictions(config, kept, rows, best.prediction, places))
+def _smoke(config: Config, book: Records, release: Release, recipe: Recipe, alone: dict[str, Any]) -> None:
+    """Raise CheckFailed unless the release's very file predicts, of the newest rows, what the proven models do."""
+    newest = book.parts(upto=release.learnt_upto)[-1:]
+    rows = dataset.load(config.ingested, newest).head(SMOKE_ROWS)
+    seen = models.inputs_of(rows, config.columns.features)
+    each = {one: models.predict(model, seen, config.task) for one, model in alone.items()}
+    found = models.predict(models.load(release.model_file), seen, config.task)
+    if not np.allclose(found, recipe.predict(each, config.task), rtol=1e-9, atol=1e-12):
+        raise CheckFailed(f"{release.model_file}: predicts otherwise than what was proven; not deployed")
+
+
+def _sketch(config: Config, book: Records, lead: Shadow, recipe: Recipe, inside: list[Shadow]) -> str:
+    """Give the sketch of what the weightiest model learnt from, and of predictions of rows that none of them did."""
+    kept = json.loads((lead.folder / releases.SKETCH).read_text(encoding="utf-8"))
+    upto, above = max(one.upto for one in inside), lead.facts["held_above"]
+    rows = training_rows(config, book, book.last_file())
+    newer = rows[rows[FILE] > upto]
+    if above is not None and not len(newer):
+        newer = rows[holdout.proof(rows, above, config.deployment.proof_rows)]
+    if not len(newer):
+        newer = dataset.read_tables(config, config.test).assign(**{FILE: 0})
+    seen = models.inputs_of(newer, config.columns.features)
+    each = {one.id: models.predict(one.model(), seen, config.task) for one in inside}
+    prediction, places = recipe.predict(each, config.task), inputs.places_of(book)
+    return inputs.text_of(inputs.with_predictions(config, kept, newer, prediction, places))
+
+
+def _windows_told(recipe: Recipe, inside: list[Shadow]) -> str:
+    """Give what the models in a release learnt from, for people: `all`, or `70% all, 30% recent 10`."""
+    if len(inside) == 1:
+        return inside[0].facts["window"]
+    return ", ".join(f"{recipe.weights[one.id]:.0%} {one.facts['window']}" for one in inside)
+
+
+def _loss_reference(
+    config: Config, book: Records, champion: Release | None, truth: np.ndarray, prediction: np.ndarray
+) -> dict[str, Any]:
+    """Give the state with which the alarm on the new champion's loss begins."""
+    before = None if champion is None else shadows.loss_state(book, champion)
+    if config.task == "classification":
+        lost, scale = loss.squared(truth, prediction), None
+    else:
+        scale = loss.error_scale(truth, prediction) if before is None else before["scale"]
+        lost = loss.absolute(truth, prediction, scale or 0.0)
+    return loss.reference(lost, scale=scale) if before is None else loss.succeeded(before, lost)
 
 
 def _proof_scores(
@@ -352,7 +438,12 @@ def _roll_back(config: Config, book: Records, release_id: str) -> Result:
     releases.go_live(config.production, release)
     put_on_record(book, release)
     book.add_decision(
-        "rollback", True, [f"asked for by hand: {live} withdrawn"], withdrawn=live, release=release.id
+        "rollback",
+        True,
+        [f"asked for by hand: {live} withdrawn"],
+        withdrawn=live,
+        release=release.id,
+        newest=book.scored_upto(),
     )
     return Result(f"live again: {release.id}; withdrawn: {live}", {"release": release.id, "withdrawn": live})
 

@@ -20,17 +20,18 @@ if __name__ == "__main__":  # before anything else is imported: finding nothing 
         os.path.join(os.path.dirname(os.path.abspath(__file__)), "config.yaml"), sys.argv[1:]
     )
 
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from pipeline import agenda, cli, decisions, releases
+from pipeline import agenda, cli, releases
 from pipeline.cli import Result, timed
 from pipeline.config import Config
-from pipeline.errors import NotEnoughRows, PipelineError
+from pipeline.errors import DataError, NotEnoughRows, PipelineError
 from pipeline.releases import Release
 
 if TYPE_CHECKING:
-    import deployment
     import ingestion
+    from pipeline.decisions import Decision, Situation
     from pipeline.records import Records
 
 
@@ -84,133 +85,209 @@ def loop(config: Config, book: "Records", force: bool, seconds: dict[str, float]
     import deployment
     import ingestion
     import scoring
+    from pipeline import inputs
 
     champion = releases.current(config.production)
     deployment.check_production(config, book, champion)
     if champion is not None:
         deployment.put_on_record(book, champion)  # the last run may have been cut off between link and record
-    scored: dict[str, Any] = {"scores": [], "drift": [], "inputs": []}
     with timed(seconds, "ingestion"):
         counts = ingestion.ingest(config, book)
-    if champion is not None:
-        with timed(seconds, "scoring"):
-            scored = scoring.score_champion(config, book, champion).facts
-    decision = retrain(config, book, champion, force)
-    fits, outcome, reasons = challenge(config, book, champion, decision, seconds)
-    live = champion if outcome is None or outcome.release is None else outcome.release
+    turns, seen = gone_through(config, book, champion, force, seconds)
+    live = next((turn.release for turn in reversed(turns) if turn.release), champion)
     if live is not None:
         with timed(seconds, "calllist"):
             scoring.write_latest(config, book, live)
             scoring.write_call_list(config, book, live)
+    scored = [turn.score for turn in turns if turn.score]
+    busy = counts.files or counts.rejected_files or scored or any(turn.decision.yes for turn in turns)
     facts = {
         "run": book.run,
-        "outcome": named(
-            champion, live, bool(counts.files or counts.rejected_files or decision.yes or scored["scores"])
-        ),
-        "reasons": reasons,
+        "outcome": named(champion, live, bool(busy)),
+        "reasons": told_of(turns),
         "ingested": counts.facts(),
         "champion": shown(book, live),
-        "challengers": outcome.challengers if outcome else [],
-        "fits": fits,
-        "drift": scored["drift"],
-        "inputs": scored["inputs"],
-        "scores": scored["scores"],
+        "challengers": [one for turn in turns for one in turn.challengers],
+        "fits": sum(turn.fits for turn in turns),
+        "drift": [verdict for turn in turns for verdict in turn.drift] + inputs.verdicts_of(seen),
+        "inputs": inputs.kinds_of(seen),
+        "scores": scored,
         "seconds": seconds,
     }
     return Result(line(facts, counts), facts)
 
 
-def retrain(config: Config, book: "Records", champion: Release | None, force: bool) -> decisions.Decision:
-    """Decide whether challengers are trained now, and put the decision on record."""
-    now = situation(config, book, champion)
-    settings = config.retraining
-    if force:
-        decision = decisions.Decision(True, ["forced by hand"])
-    elif champion is None:
-        decision = decisions.Decision(
-            now.rows > 0, ["no model was deployed yet"] if now.rows else ["no labelled rows yet"]
-        )
-    elif list(champion.features) != list(config.columns.features):
-        decision = decisions.Decision(
-            True, ["config.yaml names other features than the deployed model takes"]
-        )
-    else:
-        decision = decisions.retrain(settings.policy, now, settings.growth, settings.cooldown)
-    book.add_decision("retrain", decision.yes, decision.reasons, **vars(now))
-    return decision
+@dataclass(frozen=True)
+class Turn:
+    """What was decided and done after one batch, or without a new one."""
+
+    decision: "Decision"
+    reasons: list[str]
+    fits: int = 0
+    release: Release | None = None  # if another went live
+    challengers: list[dict[str, Any]] = field(default_factory=list)
+    score: dict[str, Any] | None = None
+    drift: list[dict[str, Any]] = field(default_factory=list)
 
 
-def challenge(
+def gone_through(
+    config: Config, book: "Records", champion: Release | None, force: bool, seconds: dict[str, float]
+) -> tuple[list[Turn], list[dict[str, Any]]]:
+    """Score and decide batch by batch, as if each had come with a run of its own; and once where none came.
+
+    Give what was done, and what was found of each new file.
+    """
+    import scoring
+    from pipeline import inputs
+
+    turns: list[Turn] = []
+    seen: list[dict[str, Any]] = []
+    before = champion
+    if champion is not None and scoring.fits(config, champion):
+        with timed(seconds, "scoring"):
+            inputs.watch(config, book, champion)
+        if undecided(book, champion):  # the last run was cut off after it had scored
+            turns.append(taken(config, book, champion, False, seconds))
+            champion = turns[-1].release or champion
+        for batch, rows in scoring.unscored_batches(config, book, champion):
+            with timed(seconds, "scoring"):
+                score, verdicts = scoring.score_batch(config, book, champion, batch, rows)
+            turn = taken(config, book, champion, False, seconds)
+            turns.append(replace(turn, score=score, drift=verdicts))
+            champion = turn.release or champion
+    if force or not turns:
+        turns.append(taken(config, book, champion, force, seconds))
+    if before is not None:
+        scoring.forget_scored(config, book, champion or before)
+        seen = inputs.diagnose(config, book, before, scoring.alarms(config, book))
+    return turns, seen
+
+
+def undecided(book: "Records", champion: Release) -> bool:
+    """Say whether batches were scored on which nothing has been decided yet."""
+    return book.decided_upto() < max(book.scored_upto(), champion.learnt_upto)
+
+
+def taken(
+    config: Config, book: "Records", champion: Release | None, force: bool, seconds: dict[str, float]
+) -> Turn:
+    """Decide whether to train, train, and deploy what is proven: what is known now decides, on record or new."""
+    import deployment
+    from pipeline import shadows
+
+    now, fresh = None, champion is not None and undecided(book, champion)
+    if champion is not None and list(champion.features) == list(config.columns.features):
+        shadows.forget_cut_off(config, book, champion)
+        now = shadows.situation(config, book, champion)
+    newest = book.last_file() if now is None or champion is None else shadows.newest_file(book, champion)
+    harmed = (
+        shadows.harmed_file(book, champion)
+        if now is not None and champion is not None and now.alarm
+        else None
+    )
+    decision = retrain(config, book, champion, now, force)
+    made, reasons = 0, decision.reasons
+    outcome = None
+    if decision.yes:
+        made, reasons = trained(config, book, champion, now, decision, seconds)
+    with timed(seconds, "deployment"):
+        if made:
+            outcome = deployment.deploy(config, book, champion, reasons)
+        elif champion is not None and now is not None and fresh:
+            outcome = deployment.promote(config, book, champion, reasons)
+    facts = {"newest": newest, "rows": now.rows if now else None, "harmed": harmed}
+    book.add_decision("retrain", decision.yes, reasons, **facts)
+    if outcome is None:
+        return Turn(decision, reasons, made)
+    return Turn(decision, outcome.reasons, made, outcome.release, outcome.challengers)
+
+
+def retrain(
     config: Config,
     book: "Records",
     champion: Release | None,
-    decision: decisions.Decision,
-    seconds: dict[str, float],
-) -> "tuple[int, deployment.Deployed | None, list[str]]":
-    """Train challengers if so decided, and deploy the one that is proven: number of fits, outcome, reasons."""
-    if not decision.yes:
-        return 0, None, decision.reasons
-    import deployment
-    import training
+    now: "Situation | None",
+    force: bool,
+) -> "Decision":
+    """Decide whether challengers are trained now, and on which windows."""
+    from pipeline import cohorts, decisions
 
+    both = decisions.WINDOWS
+    if force:
+        return decisions.Decision(True, ["forced by hand"], both)
+    if champion is None:
+        rows = cohorts.labelled_rows(config, book)
+        why = "no model was deployed yet" if rows else "no labelled rows yet"
+        return decisions.Decision(rows > 0, [why], both)
+    if now is None:
+        return decisions.Decision(
+            True, ["config.yaml names other features than the deployed model takes"], both
+        )
+    asked = config.retraining
+    settings = decisions.Retraining(asked.growth, asked.cooldown, asked.price, min_rows=asked.min_rows)
+    return decisions.retrain(asked.policy, now, settings)
+
+
+def trained(
+    config: Config,
+    book: "Records",
+    champion: Release | None,
+    now: "Situation | None",
+    decision: "Decision",
+    seconds: dict[str, float],
+) -> tuple[int, list[str]]:
+    """Train on the windows decided on: how many models were made, and the reasons, also for making none."""
+    import training
+    from pipeline import shadows
+
+    above, upto, harmed = None, None, book.harmed_upto()
+    if now is not None and champion is not None:
+        upto = shadows.newest_file(book, champion)
+        if now.alarm:
+            harmed = max(harmed, shadows.harmed_file(book, champion) or 0)
+            above = max(champion.learnt_upto, harmed)
     try:
         with timed(seconds, "training"):
-            made = training.train(config, book, champion, windows(config, book))
-    except NotEnoughRows as problem:  # that's no failure: they'll come
-        return 0, None, [*decision.reasons, str(problem)]
-    with timed(seconds, "deployment"):
-        outcome = deployment.deploy(config, book, champion, decision.reasons)
-    return len(made), outcome, outcome.reasons
+            chosen = windows(config, book, decision.windows, upto, harmed)
+            made = training.train(config, book, champion, chosen, upto, above) if chosen else []
+    except DataError as problem:
+        if upto is None and not isinstance(problem, NotEnoughRows):
+            raise
+        return 0, [*decision.reasons, str(problem)]  # that's no failure: other rows will come
+    if not made:
+        return 0, [*decision.reasons, "the recent window is all there is yet"]
+    return len(made), decision.reasons
 
 
-def situation(config: Config, book: "Records", champion: Release | None) -> decisions.Situation:
-    """Ask the records what a retraining policy needs to know; bad data and young cohorts count for nothing."""
-    from pipeline import cohorts
+def windows(
+    config: Config, book: "Records", named: tuple[str, ...], upto: int | None, harmed: int
+) -> list[int | None]:
+    """Give the windows to train on: None for all history, or how many of the newest files.
 
-    if champion is None:
-        return decisions.Situation(cohorts.labelled_rows(config, book), 0, 0, [])
-    trained = book.learnt_upto()
-    batches = {
-        score.batch
-        for score in book.scores(champion.manifest["metric"], champion.id)
-        if score.last_file > trained
-    }
-    drifted: dict[str, list[Any]] = {}
-    for verdict in book.verdicts(champion.id, above=trained):
-        if verdict.drifted:
-            drifted.setdefault(verdict.batch, []).append(verdict)
-    agreed = [found for found in drifted.values() if len(found) >= config.drift.require]
-    reasons = []
-    regime_from = book.regime_from()
-    if agreed:
-        if not regime_from or went_well(config, book, regime_from, agreed[0][0].first_file):
-            regime_from = agreed[0][0].first_file  # else it's still the last drift that is told
-        whys = "; ".join(f"{verdict.test}: {verdict.why}" for verdict in agreed[-1])
-        reasons = [
-            f"{len(agreed)} of {len(batches)} new batch(es) drifted, the latest is {agreed[-1][0].batch}: {whys}"
-        ]
-    rows = cohorts.labelled_rows(config, book, regime_from)
-    learnt = cohorts.labelled_rows(config, book, regime_from, upto=trained)
-    return decisions.Situation(rows, learnt, len(batches), reasons, regime_from)
+    After harm the recent window is what came since it began, if that is enough to learn from.
+    """
+    from pipeline import cohorts, replay
+
+    recent, there = config.retraining.recent, len(book.parts(upto=upto))
+    enough = replay.ENOUGH * config.retraining.min_rows
+    if harmed and cohorts.labelled_rows(config, book, harmed + 1, upto) >= enough:
+        recent = min(recent, len(book.parts(harmed, upto)))
+    found: list[int | None] = [None] if "all" in named else []
+    return [*found, recent] if "recent" in named and there > recent else found
 
 
-def went_well(config: Config, book: "Records", since: int, until: int) -> bool:
-    """Say whether a batch of the files from `since` on and before `until` was judged without drift."""
-    votes: dict[tuple[str, str], int] = {}
-    for verdict in book.verdicts(above=since - 1):
-        if verdict.last_file < until:
-            batch = verdict.release, verdict.batch
-            votes[batch] = votes.get(batch, 0) + verdict.drifted
-    return any(against < config.drift.require for against in votes.values())
+def told_of(turns: list[Turn]) -> list[str]:
+    """Give the reasons of a run: those of its last turn; of several, also which before trained or deployed."""
+    busy = [turn for turn in turns[:-1] if turn.fits or turn.release]
+    told = [f"after batch {turn.score['batch']}: {done(turn)}" for turn in busy if turn.score]
+    return [*told, *turns[-1].reasons]
 
 
-def windows(config: Config, book: "Records") -> list[int | None]:
-    """Give the windows to train on: all history, and the newest files, of the present regime if it's long enough."""
-    regime_from = book.regime_from()
-    recent = config.retraining.recent
-    if regime_from and book.labelled_rows(regime_from) >= config.retraining.min_rows:
-        recent = min(recent, len(book.parts(regime_from - 1)))
-    return [None, recent] if len(book.parts()) > recent else [None]
+def done(turn: Turn) -> str:
+    """Give in a few words what a turn did."""
+    trained = f"{turn.fits} model(s) trained" if turn.fits else ""
+    deployed = f"{turn.release.id} deployed: {turn.reasons[-1]}" if turn.release else ""
+    return ", ".join(filter(None, (trained, deployed)))
 
 
 def named(champion: Release | None, live: Release | None, busy: bool) -> str:

@@ -9,7 +9,8 @@ the candidates on the test table. A batch is one ingested file, or several until
 rows; files of bad data are left out.
 
 Reads  production_deployment/, paths.ingested/parts/, paths.test
-Writes paths.models/latestscore.txt, the score history, the verdicts on drift, what was found of each file
+Writes paths.models/latestscore.txt, paths.models/batches/, the score history, the verdicts on drift, what was found
+       of each file
 """
 
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline import (
+    batches,
     calllist,
     cli,
     cohorts,
@@ -32,12 +34,14 @@ from pipeline import (
     predictions,
     records,
     releases,
+    shadows,
     words,
 )
 from pipeline.cli import Result, log
 from pipeline.config import Config
 from pipeline.dataset import FILE
-from pipeline.drift import Verdict
+from pipeline.decisions import Batch
+from pipeline.drift import Verdict, loss
 from pipeline.errors import DataError, FileError, UsageError
 from pipeline.metrics import Metric, Score
 from pipeline.records import Records
@@ -65,42 +69,87 @@ def run(
 
 
 def score_champion(config: Config, book: Records, champion: Release) -> Result:
-    """Score the champion on each batch that came since it was last scored, and judge drift."""
-    metric = metrics.chosen(config.task, config.scoring.metric)
+    """Score the champion on each batch that came since one was last scored, and judge drift."""
+    name = metrics.chosen(config.task, config.scoring.metric).name
     if not fits(config, champion):
         line = f"{champion.id} is not scored: it needs columns that config.yaml no longer has"
-        return Result(
-            line, {"release": champion.id, "metric": metric.name, "scores": [], "drift": [], "inputs": []}
-        )
-    model = models.load(champion.model_file)
-    inputs.watch(config, book, champion, model)
+        return Result(line, {"release": champion.id, "metric": name, "scores": [], "drift": [], "inputs": []})
+    inputs.watch(config, book, champion)
     told, found = [], []
     for batch, rows in unscored_batches(config, book, champion):
-        truth, prediction = predicted(config, champion, model, rows)
-        score = metrics.interval(metric, truth, prediction, config.model.seed)
-        past = history(config, book, metric, champion.id)
-        verdicts = _judge(config, book, metric, champion, score, past)
-        span = (int(rows[FILE].min()), int(rows[FILE].max()))
-        book.add_score(champion.id, batch, span, metric.name, score, verdicts)
-        log.info("batch %s: %s %s", batch, metric.name, score)
-        told.append({"batch": batch, **_score_facts(score)})
-        found += [{"batch": batch, **_verdict_facts(verdict)} for verdict in verdicts]
-    seen = inputs.diagnose(config, book, champion, alarms(config, book, champion.id))
+        score, verdicts = score_batch(config, book, champion, batch, rows)
+        told.append(score)
+        found += verdicts
+    seen = inputs.diagnose(config, book, champion, alarms(config, book))
     forget_scored(config, book, champion)
     latest = write_latest(config, book, champion)
     line = f"scored {champion.id} on {len(told)} new batch(es)"
-    line += f"; its latest {metric.name} is {latest}"
+    line += f"; its latest {name} is {latest}"
     line += f"; {said}" if (said := words.troubles(seen)) else ""
-    facts = {"release": champion.id, "metric": metric.name, "scores": told}
+    facts = {"release": champion.id, "metric": name, "scores": told}
     return Result(line, {**facts, "drift": found + inputs.verdicts_of(seen), "inputs": inputs.kinds_of(seen)})
 
 
-def alarms(config: Config, book: Records, release_id: str) -> dict[int, bool]:
-    """Say for the first file of each batch that a release was scored on whether enough tests found drift there."""
-    against: dict[int, int] = {}
-    for verdict in book.verdicts(release_id):
-        against[verdict.first_file] = against.get(verdict.first_file, 0) + verdict.drifted
-    return {first: votes >= config.drift.require for first, votes in against.items()}
+def alarms(config: Config, book: Records) -> dict[int, bool]:
+    """Say for the first file of each scored batch whether drift of the score, or the alarm on the loss, was found."""
+    found: dict[int, list[Any]] = {}
+    for verdict in book.verdicts():
+        found.setdefault(verdict.first_file, []).append(verdict)
+    return {first: drift.agreed(verdicts, config.drift.require) for first, verdicts in found.items()}
+
+
+def score_batch(
+    config: Config, book: Records, champion: Release, batch: str, rows: pd.DataFrame
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Score the champion and its shadows on a batch, judge drift, put it on record; give score and verdicts as facts.
+
+    What the models predict is written before the score, so a batch on record has its predictions.
+    """
+    metric = metrics.chosen(config.task, config.scoring.metric)
+    truth, prediction = predicted(config, champion, models.load(champion.model_file), rows)
+    span = (int(rows[FILE].min()), int(rows[FILE].max()))
+    score = metrics.interval(metric, truth, prediction, config.model.seed)
+    state, alarm = loss.update(
+        shadows.loss_state(book, champion), batch, losses(config, champion, truth, prediction)
+    )
+    past = history(config, book, metric, champion.id)
+    verdicts = [*_judge(config, book, metric, champion, score, past), alarm]
+    batches.save(config, batch, _seen_by_all(config, champion, rows, span, truth, prediction))
+    book.add_score(champion.id, batch, span, metric.name, score, verdicts, state)
+    log.info("batch %s: %s %s", batch, metric.name, score)
+    return (
+        {"batch": batch, **_score_facts(score)},
+        [{"batch": batch, **_verdict_facts(verdict)} for verdict in verdicts],
+    )
+
+
+def losses(config: Config, champion: Release, truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:
+    """Give what the champion loses on each row, 0 to 1, as the alarm takes it."""
+    if config.task == "classification":
+        return loss.squared(truth, prediction)
+    scale = (champion.manifest.get("loss") or {}).get("scale")
+    return loss.absolute(truth, prediction, loss.error_scale(truth, prediction) if scale is None else scale)
+
+
+def _seen_by_all(
+    config: Config,
+    champion: Release,
+    rows: pd.DataFrame,
+    span: tuple[int, int],
+    truth: np.ndarray,
+    prediction: np.ndarray,
+) -> Batch:
+    """Give the batch as the kept models see it that have learnt from none of its files."""
+    shadows.restore(config, champion)
+    unknowing = [one for one in shadows.kept(config) if one.upto < span[0]]
+    seen = models.inputs_of(rows, config.columns.features)
+    return Batch(
+        number=span[1],
+        truth=truth,
+        predictions={one.id: models.predict(one.model(), seen, config.task) for one in unknowing},
+        slots={one.slot: one.id for one in unknowing},  # oldest first, so the newest of a slot stays
+        served=prediction,
+    )
 
 
 def fits(config: Config, release: Release) -> bool:
@@ -109,12 +158,12 @@ def fits(config: Config, release: Release) -> bool:
 
 
 def unscored_batches(config: Config, book: Records, champion: Release) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Give name and labelled rows of each batch that the champion has neither learnt from nor been scored on.
+    """Give name and labelled rows of each batch that no champion was scored on, and this one hasn't learnt from.
 
     Files are put together until a batch has enough rows and, for classification, both classes; what is left at the
     end waits for the next file.
     """
-    above = max(champion.learnt_upto, book.scored_upto(champion.id))
+    above = max(champion.learnt_upto, book.scored_upto())
     waiting: list[pd.DataFrame] = []
     first = None
     for number, rows in _labelled_by_file(config, book, above):
@@ -159,7 +208,7 @@ def forget_scored(config: Config, book: Records, champion: Release) -> None:
     if config.keys and predictions.any_kept(config):
         rows = dataset.load(config.ingested, book.parts())
         counted = cohorts.countable(config, book, rows)
-        above = max(champion.learnt_upto, book.scored_upto(champion.id))
+        above = max(champion.learnt_upto, book.scored_upto())
         done = counted.index[counted[FILE] <= above] if len(counted) else []
         predictions.forget(config, rows.drop(index=done))
 
@@ -169,20 +218,11 @@ def history(config: Config, book: Records, metric: Metric, release_id: str) -> l
 
     Drifted scores are no measure of what is usual: with them the alarm would fall silent by itself.
     """
-    drifted: dict[str, int] = {}
+    found: dict[str, list[Any]] = {}
     for verdict in book.verdicts(release_id):
-        drifted[verdict.batch] = drifted.get(verdict.batch, 0) + verdict.drifted
+        found.setdefault(verdict.batch, []).append(verdict)
     scored = book.scores(metric.name, release_id)
-    return [row.value for row in scored if drifted.get(row.batch, 0) < config.drift.require]
-
-
-def expected(config: Config, own: list[float], predecessor: list[float]) -> list[float]:
-    """Give the scores that a champion is measured by: its own, filled up with its predecessor's newest while few.
-
-    A model that was deployed because it is better should do no worse than the one it replaced.
-    """
-    lacking = max(0, config.drift.min_history - len(own))
-    return predecessor[len(predecessor) - min(lacking, len(predecessor)) :] + own
+    return [row.value for row in scored if not drift.agreed(found.get(row.batch, []), config.drift.require)]
 
 
 def write_latest(config: Config, book: Records, champion: Release) -> str:
@@ -214,7 +254,7 @@ def _judge(
         history(config, book, metric, champion.manifest["replaced"]) if champion.manifest["replaced"] else []
     )
     settings = drift.Settings(config.drift.min_history, config.drift.alpha)
-    scores = drift.Scores(score.value, expected(config, past, before), before)
+    scores = drift.Scores(score.value, drift.expected(past, before, config.drift.min_history), before)
     return drift.judge(config.drift.tests, scores, metric, settings)
 
 

@@ -2,7 +2,9 @@
 
     python training.py [--config FILE] [--json] [-v] [--window N]
 
-A candidate never learns from the test table, nor from the newest rows on which it is to meet the champion.
+A candidate never learns from the test table. Trained by hand, or after an alarm, it also leaves out a third of the rows
+that the champion has not learnt from, on which the two then meet (deployment.proof_rows at most); otherwise it learns
+from every row and is proven on the batches to come.
 
 Reads  paths.ingested/parts/, paths.test
 Writes paths.models/<name>-<window>/trainedmodel.skops, candidate.json and sketch.json
@@ -25,8 +27,7 @@ from pipeline.errors import DataError, NotEnoughRows
 from pipeline.records import Records
 from pipeline.releases import Release
 from pipeline.rowhash import ROW
-
-CANDIDATE = "candidate.json"
+from pipeline.shadows import CANDIDATE
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,6 @@ class Learnable:
 
     rows: pd.DataFrame
     may_learn: np.ndarray
-    proof_above: int | None  # the champion had learnt up to this file; None without champion
     upto: int  # the newest file
 
 
@@ -43,17 +43,25 @@ def run(config: Config, book: Records, window: int | None = None) -> Result:
     """Train on all history, or on the newest `window` files."""
     champion = releases.current(config.production)
     inputs.watch(config, book, champion)  # so that bad data are known
-    made = train(config, book, champion, [window])
+    made = train(config, book, champion, [window], held_above=champion.learnt_upto if champion else None)
     told = "; ".join(f"{one['name']} ({one['window']}) on {one['rows']:,} rows" for one in made)
     return Result(f"trained {told}: in {config.paths.models}/", {"candidates": made})
 
 
-def train(config: Config, book: Records, champion: Release | None, windows: list[int | None]) -> list[dict]:
+def train(
+    config: Config,
+    book: Records,
+    champion: Release | None,
+    windows: list[int | None],
+    upto: int | None = None,
+    held_above: int | None = None,
+) -> list[dict]:
     """Fit each configured model on each window (number of newest files; None: all) and save it as candidate.
 
-    Give the facts of each candidate. Raise DataError if there is nothing to learn from.
+    Only files up to number `upto` are learnt from (None: all there are). Of those above `held_above` a third of the
+    rows is left out, for the proof. Give the facts of each candidate. Raise DataError if there is nothing to learn.
     """
-    data = learnable(config, book, champion)
+    data = learnable(config, book, champion, upto, held_above)
     metric = metrics.chosen(config.task, config.scoring.metric)
     alike = inputs.one_value_a_file(config, data.rows)
     made = []
@@ -83,9 +91,11 @@ def train(config: Config, book: Records, champion: Release | None, windows: list
                 "options": options or {},
                 "rows": len(rows),
                 "learnt_upto": data.upto,
-                "proof_above": data.proof_above,
+                "held_above": held_above,
+                "run": book.run,
                 "target": config.columns.target.name,
                 "task": config.task,
+                "contract": config.contract,
                 "features": {name: kind.model_dump() for name, kind in config.columns.features.items()},
                 "typical": typical(seen),
                 "seconds": round(time.perf_counter() - start, 3),
@@ -95,9 +105,17 @@ def train(config: Config, book: Records, champion: Release | None, windows: list
     return made
 
 
-def learnable(config: Config, book: Records, champion: Release | None) -> Learnable:
-    """Give the labelled rows that count, and which may be learnt from. Raise DataError if there is none."""
-    rows = cohorts.countable(config, book, dataset.load(config.ingested, book.parts()))
+def learnable(
+    config: Config,
+    book: Records,
+    champion: Release | None,
+    upto: int | None = None,
+    held_above: int | None = None,
+) -> Learnable:
+    """Give the labelled rows that count and which may be learnt from (see `train`). Raise DataError if none do."""
+    rows = cohorts.countable(config, book, dataset.load(config.ingested, book.parts(upto=upto)))
+    if upto is not None and len(rows):
+        rows = rows[rows[FILE] <= upto]
     if not len(rows):
         raise DataError(
             f"{config.ingested}: no rows with a value in column {config.columns.target.name} to learn from; "
@@ -105,17 +123,22 @@ def learnable(config: Config, book: Records, champion: Release | None) -> Learna
         )
     if champion is None and not dataset.tables_in(config.test):
         _make_test_table(config, rows)
+    may_learn = ~among_test(config, rows)
+    if held_above is not None:
+        may_learn &= ~holdout.proof(rows, held_above, config.deployment.proof_rows)
+    return Learnable(rows, may_learn, book.last_file() if upto is None else upto)
+
+
+def among_test(config: Config, rows: pd.DataFrame) -> np.ndarray:
+    """Give the mask of the rows that are in the test table, which no model learns from."""
     test = test_rows(config)
-    may_learn = ~holdout.among(rows[ROW], test[ROW])
+    found = holdout.among(rows[ROW], test[ROW])
     # Our own test table holds rows as they were repaired, and a row may since have been corrected: its key is the same.
     names = config.keys or (config.columns.all if config.cleaning.impute or config.cleaning.outliers else [])
     if names:
         own, kept = (dataset.cell_hashes(config, some, names).to_pylist() for some in (rows, test))
-        may_learn &= ~holdout.among(own, kept)
-    if champion is not None:
-        may_learn &= ~holdout.proof(rows, champion.learnt_upto, config.deployment.proof_rows)
-    above = None if champion is None else champion.learnt_upto
-    return Learnable(rows, may_learn, above, book.last_file())
+        found |= holdout.among(own, kept)
+    return found
 
 
 def labelled(config: Config, rows: pd.DataFrame) -> pd.DataFrame:
@@ -184,6 +207,7 @@ def _save(config: Config, model, facts: dict, sketch: str) -> None:
         models.save(model, draft / releases.MODEL)
         (draft / releases.SKETCH).write_text(sketch, encoding="utf-8")
         facts["sha256"] = files.sha256(draft / releases.MODEL)
+        facts["id"] = facts["sha256"][:16]
         (draft / CANDIDATE).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
 
 

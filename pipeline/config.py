@@ -317,7 +317,8 @@ class Retraining(Section):
     """When challengers are trained, and on which rows."""
 
     policy: str = "adaptive"
-    growth: Annotated[float, Field(gt=1)] = 1.4
+    growth: Annotated[float, Field(gt=1)] = 1.35
+    price: Annotated[float, Field(gt=0)] = 0.025
     recent: Annotated[int, Field(ge=1)] = 10
     min_rows: Annotated[int, Field(ge=10)] = 100
     cooldown: Count = 1

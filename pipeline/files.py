@@ -50,6 +50,12 @@ def write_text(path: Path, text: str) -> None:
         draft.write_text(text, encoding="utf-8", errors="surrogateescape", newline="")
 
 
+def write_bytes(path: Path, content: bytes) -> None:
+    """Replace `path` by these bytes."""
+    with replacing(path) as draft:
+        draft.write_bytes(content)
+
+
 def printable(name: str) -> str:
     """Give a file name as text that can be recorded: bytes that are no UTF-8 as escapes."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

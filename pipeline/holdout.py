@@ -43,8 +43,12 @@ def proof(rows: "pd.DataFrame", unseen_above: int, most: int) -> np.ndarray:
     A third, by hash, of the rows from files above number `unseen_above`, which the champion has not learnt from;
     of these the newest, about `most` of them, whole files at a time. `rows` are in file order and labelled.
     """
-    files = rows[FILE].to_numpy()
-    eligible = (files > unseen_above) & (place(rows[ROW]) < PROOF_SHARE)
+    return proof_at(rows[FILE].to_numpy(), place(rows[ROW]), unseen_above, most)
+
+
+def proof_at(files: np.ndarray, places: np.ndarray, unseen_above: int, most: int) -> np.ndarray:
+    """Give the mask of `proof` from the file number and the place of each row, shape (rows,)."""
+    eligible = (files > unseen_above) & (places < PROOF_SHARE)
     newer = np.cumsum(eligible[::-1])[::-1]  # eligible rows from here to the end
     enough = files[newer >= most]
     return eligible & (files >= (enough.max() if len(enough) else 0))

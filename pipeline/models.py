@@ -92,6 +92,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 # Every type a model file may hold beside what skops trusts by itself. A file can't add to it. Trees are plain data
 # to scikit-learn's own code, which trusts it; that's why files are checked against their hash before they're parsed.
 TRUSTED = [
+    "pipeline.mixes.Mix",
     "sklearn._loss.link.IdentityLink",
     "sklearn._loss.link.Interval",
     "sklearn._loss.link.LogitLink",

@@ -23,7 +23,7 @@ from pipeline.files import printable
 from pipeline.metrics import Score
 from pipeline.spreadsheets import harmless
 
-SCHEMA_VERSION = "0003"  # the newest revision in pipeline/migrations/versions
+SCHEMA_VERSION = "0004"  # the newest revision in pipeline/migrations/versions
 
 schema = sa.MetaData()
 _number = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
@@ -96,6 +96,7 @@ scores = sa.Table(
     sa.Column("high", sa.Float),
     sa.Column("rows", _number, nullable=False),
     sa.Column("at", sa.String, nullable=False),
+    sa.Column("state", sa.Text),  # JSON: the alarm on the release's loss after this batch
     sa.UniqueConstraint("release", "batch", "metric"),
 )
 verdicts = sa.Table(
@@ -350,10 +351,12 @@ class Records:
         metric: str,
         score: Score,
         found: Iterable[Verdict] = (),
+        state: dict[str, Any] | None = None,
     ) -> None:
         """Record a release's score on a batch with the verdicts on it, once: a repeated run changes nothing.
 
-        `span` is the batch's first and last file, (0, 0) for a part of the proof rows.
+        `span` is the batch's first and last file, (0, 0) for a part of the proof rows; `state` is that of the alarm on
+        the loss after it.
         """
         filed = {"run": self.run, "release": release, "batch": batch, "at": now()}
         numbers = {name: None if value != value else value for name, value in vars(score).items()}
@@ -361,6 +364,7 @@ class Records:
         with self.engine.begin() as connection:
             if connection.execute(sa.select(scores.c.id).where(same)).first() is None:
                 row = {**filed, **numbers, "first_file": span[0], "last_file": span[1], "metric": metric}
+                row["state"] = None if state is None else json.dumps(state)
                 connection.execute(scores.insert().values(**row))
                 for verdict in found:
                     connection.execute(verdicts.insert().values(**filed, **vars(verdict)))
@@ -379,12 +383,27 @@ class Records:
         own = [row.value for row in self.scores(metric, release) if row.last_file]
         return own[-1] if own else None
 
-    def scored_upto(self, release: str) -> int:
-        """Give the number of the newest file whose rows this release was scored on, 0 if there is none."""
-        return (
-            self._column(sa.select(sa.func.max(scores.c.last_file)).where(scores.c.release == release))[0]
-            or 0
-        )
+    def scored_upto(self, release: str | None = None) -> int:
+        """Give the number of the newest file whose rows a release (this one) was scored on, 0 if there is none."""
+        query = sa.select(sa.func.max(scores.c.last_file))
+        query = query if release is None else query.where(scores.c.release == release)
+        return self._column(query)[0] or 0
+
+    def batch_ends(self) -> list[int]:
+        """Give the last file of each batch that was scored, in order."""
+        query = sa.select(scores.c.last_file).where(scores.c.last_file > 0).distinct()
+        return self._column(query.order_by(scores.c.last_file))
+
+    def loss_state(self, release: str) -> dict[str, Any] | None:
+        """Give the state of the alarm on a release's loss after its newest batch; None before the first."""
+        query = sa.select(scores.c.state).where(scores.c.release == release, scores.c.state.is_not(None))
+        newest = self._column(query.order_by(scores.c.last_file.desc(), scores.c.id.desc()).limit(1))
+        return json.loads(newest[0]) if newest else None
+
+    def first_file(self, batch: str) -> int | None:
+        """Give the first file of a batch by its name; None if none of that name was scored."""
+        found = self._column(sa.select(scores.c.first_file).where(scores.c.batch == batch).limit(1))
+        return found[0] if found else None
 
     def verdicts(self, release: str | None = None, above: int = 0) -> Sequence[sa.Row]:
         """Give the verdicts (on this release), oldest first, with first and last file of their batch."""
@@ -407,15 +426,22 @@ class Records:
         query = sa.select(decisions).order_by(decisions.c.id)
         return self._all(query if kind is None else query.where(decisions.c.kind == kind))
 
-    def learnt_upto(self) -> int:
-        """Give the newest file that the last training, deployed or not, could learn from; 0 if there was none."""
-        trained = [json.loads(row.facts).get("learnt_upto", 0) for row in self.decisions("deploy")]
-        return max([*trained, *self._column(sa.select(releases.c.learnt_upto))], default=0)
+    def withdrawn_upto(self) -> int:
+        """Give the newest file whose rows were known when a release was last withdrawn by hand; 0 if none was."""
+        asked = sa.select(decisions.c.facts).where(decisions.c.kind == "rollback")
+        newest = self._column(asked.order_by(decisions.c.id.desc()).limit(1))
+        return json.loads(newest[0]).get("newest", 0) if newest else 0
 
-    def regime_from(self) -> int:
-        """Give the first file of the present regime: where the drift began that last led to training; else 0."""
-        trained = [json.loads(row.facts)["regime_from"] for row in self.decisions("retrain") if row.yes]
-        return trained[-1] if trained else 0
+    def harmed_upto(self) -> int:
+        """Give the newest file before the harm that last led to a training; 0 if none ever did."""
+        asked = sa.select(decisions.c.facts).where(decisions.c.kind == "retrain", decisions.c.yes)
+        return max((json.loads(facts).get("harmed") or 0 for facts in self._column(asked)), default=0)
+
+    def decided_upto(self) -> int:
+        """Give the newest file up to which it was decided whether to retrain; 0 if it never was."""
+        asked = sa.select(decisions.c.facts).where(decisions.c.kind == "retrain")
+        newest = self._column(asked.order_by(decisions.c.id.desc()).limit(1))
+        return json.loads(newest[0]).get("newest", 0) if newest else 0
 
     # ------------------------------------------------------------------------------------------------ releases, timings
     def add_release(self, **facts: Any) -> None:

@@ -52,6 +52,22 @@ class Release:
         return self.manifest["learnt_upto"]
 
     @property
+    def recipe(self) -> dict[str, Any]:
+        """Give what is served as `decisions.Recipe` has it: the share of each model, and how their mean is moved."""
+        return self.manifest.get("recipe", {"weights": {self.manifest["files"][MODEL][:16]: 1.0}})
+
+    @property
+    def components(self) -> dict[str, dict[str, Any]]:
+        """Give the facts of each model in it, by its id, as training wrote them."""
+        (only,) = self.recipe["weights"] if "components" not in self.manifest else [""]
+        alone = self.manifest | {
+            "id": only,
+            "held_above": None,
+            "contract": self.manifest["data"]["contract"],
+        }
+        return self.manifest.get("components", {only: alone})
+
+    @property
     def sketch(self) -> dict[str, Any] | None:
         """Give the sketch of what the model learnt from (see `drift.sketch`); None if the release has none."""
         if SKETCH not in self.manifest["files"]:

@@ -31,6 +31,7 @@ from pipeline import (
     words,
 )
 from pipeline.config import Config, Feature
+from pipeline.drift import agreed
 from pipeline.errors import FileError
 from pipeline.records import Records
 from pipeline.releases import Release
@@ -123,7 +124,8 @@ def scores(config: Config, book: Records) -> list[Facts]:
 def drift(config: Config, book: Records) -> list[Facts]:
     """Give the verdicts of the drift tests on the newest batches, newest first.
 
-    A batch drifted if at least drift.require tests say so; it was `judged` if any test had enough to go by.
+    A batch drifted if at least drift.require tests say so, or the alarm on the loss; it was `judged` if any test had
+    enough to go by.
     """
     names = _file_names(book)
     return [
@@ -132,7 +134,7 @@ def drift(config: Config, book: Records) -> list[Facts]:
             "name": _batch_name(found[0].first_file, found[0].last_file, names),
             "release": release,
             "at": found[0].at,
-            "drifted": sum(row.drifted for row in found) >= config.drift.require,
+            "drifted": agreed(found, config.drift.require),
             "judged": any(row.threshold is not None for row in found),
             "verdicts": [_verdict(row) for row in found],
         }
@@ -190,12 +192,8 @@ def _verdicts(book: Records) -> dict[tuple[str, str], list[Any]]:
 
 
 def _drifted(config: Config, book: Records) -> set[tuple[str, str]]:
-    """Give release and batch wherever enough tests found drift."""
-    return {
-        batch
-        for batch, rows in _verdicts(book).items()
-        if sum(row.drifted for row in rows) >= config.drift.require
-    }
+    """Give release and batch wherever enough tests found drift, or the alarm on the loss."""
+    return {batch for batch, rows in _verdicts(book).items() if agreed(rows, config.drift.require)}
 
 
 def decisions(config: Config, book: Records) -> list[Facts]:
@@ -452,7 +450,7 @@ def outcomes(config: Config, book: Records) -> Facts | None:
 def _unseen(config: Config, book: Records, live: Release) -> tuple["pd.DataFrame", str]:
     """Give labelled rows that a release has not learnt from: scored since, else of its proof, else the test table."""
     target = config.columns.target.name
-    parts = book.parts(live.learnt_upto, upto=book.scored_upto(live.id))
+    parts = book.parts(live.learnt_upto, upto=book.scored_upto())
     taken: list[tuple[int, str]] = []
     rows = dataset.load(config.ingested, taken)
     for part in reversed(parts):
@@ -466,7 +464,7 @@ def _unseen(config: Config, book: Records, live: Release) -> tuple["pd.DataFrame
             rows,
             f"the newest {words.counted(len(taken), 'file')}, scored before any model learnt from them",
         )
-    above, most = live.manifest["proof"]["above"], live.manifest["proof"]["most"]
+    above, most = live.manifest.get("held_above"), config.deployment.proof_rows
     if above is not None:
         rows = dataset.load(config.ingested, book.parts(upto=live.learnt_upto))
         rows = cohorts.countable(config, book, rows)
@@ -556,7 +554,7 @@ def waiting(config: Config, book: Records) -> Facts:
     `problem` says why the source folders can't be looked at, if they can't.
     """
     live = releases.current(config.production)
-    above = max(live.learnt_upto, book.scored_upto(live.id)) if live else 0
+    above = max(live.learnt_upto, book.scored_upto()) if live else 0
     facts: Facts = {
         "files": None,
         "problem": None,

@@ -324,8 +324,8 @@ def _decisions(story: Facts) -> list[tuple[str, str]]:
     told, said = [], set[str]()
     for decision in story["decisions"]:
         label, opening = DECISIONS.get((decision["kind"], decision["yes"]), (decision["kind"], ""))
-        if label == "deploy" and decision["yes"] and story["deployed"]:
-            opening = f"release {story['deployed']}"
+        if label == "deploy" and decision["yes"] and (decision["facts"].get("release") or story["deployed"]):
+            opening = f"release {decision['facts'].get('release') or story['deployed']}"
         new = [reason for reason in decision["reasons"] if reason not in said]
         said.update(new)
         told.append((label, f"{opening}: {'; '.join(new)}"))
@@ -338,3 +338,30 @@ def _by_hand(decision: Facts) -> str:
     told = f"{opening} to {release}" if release and label == "rollback" else opening
     text = paragraph(label, f"{told}: {'; '.join(decision['reasons'])}")
     return f"By hand · {moment(decision['at'])}\n{text}"
+
+
+def backtest_table(told: dict[str, Any]) -> str:
+    """Give the comparison of policies as a table: trainings, deployments, and the scores over all ticks."""
+    summaries = {name: facts["summary"] for name, facts in told["policies"].items()}
+    measures = [name for name in next(iter(summaries.values())) if name in METRICS]
+    header = ["policy", "trainings", "deployments", "of no use", *map(metric_name, measures), "training s"]
+    rows = [
+        [
+            name,
+            f"{one['fits']} ({one['fits'] / one['ticks']:.0%} of ticks)",
+            str(one["deploys"]),
+            str(one["useless"]),
+            *(f"{one[measure]:.4f}" for measure in measures),
+            f"{one['train_seconds']:.1f}",
+        ]
+        for name, one in summaries.items()
+    ]
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    lines = [
+        "  ".join(
+            cell.rjust(width) if at else cell.ljust(width)
+            for at, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in [header, *rows]
+    ]
+    return "\n".join(lines) + "\n"

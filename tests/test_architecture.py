@@ -18,13 +18,15 @@ ROOT = Path(__file__).resolve().parents[1]
 LAYERS = [
     line.split()
     for line in """
-    fullprocess
+    fullprocess backtest
     ingestion training scoring deployment diagnostics reporting
     cli
     calllist report
     views origins
+    shadows
     cohorts
     agenda intake inputs
+    batches mixes replay
     releases decisions holdout migrations predictions
     records dataset rejected sources
     readers cleaning models drift pictures known

@@ -61,7 +61,7 @@ def test_a_challenger_that_is_better_by_less_than_the_margin_is_refused(deployed
     challenged(deployed, "--window", "1")
     refused = deployed.call("deployment.py")
     assert refused.code == 70
-    assert "a gain of more than 0.95" in refused.complaint
+    assert "not surely better by more than 0.95" in refused.complaint
 
 
 def test_the_first_release_is_the_candidate_that_does_best_on_the_test_table(project):
@@ -95,14 +95,6 @@ def test_a_candidate_that_was_changed_after_its_training_is_refused(deployed):
     assert "training.py" in refused.complaint
 
 
-def test_candidates_trained_against_another_champion_are_refused(redeployed):
-    redeployed.call("training.py")
-    redeployed.call("deployment.py", "--rollback")
-    refused = redeployed.call("deployment.py")
-    assert refused.code == 65
-    assert "another champion" in refused.complaint
-
-
 # ---------------------------------------------------------------------------------------------- a release
 def test_a_release_is_a_folder_with_everything_and_a_manifest_of_hashes(redeployed):
     folder = redeployed.production(f"releases/{redeployed.live()}")
@@ -117,7 +109,7 @@ def test_a_release_is_a_folder_with_everything_and_a_manifest_of_hashes(redeploy
     assert manifest["replaced"] == redeployed.query("select id from releases order by number")[0][0]
     assert manifest["metric"] == "roc_auc"
     assert manifest["score"]["low"] < manifest["score"]["value"] < manifest["score"]["high"]
-    assert len(manifest["reasons"]) == 2
+    assert len(manifest["reasons"]) >= 2
     assert manifest["data"]["rows"] > 0
     assert re.fullmatch(r"0\.\d+\n", (folder / "latestscore.txt").read_text())
     assert (folder / "ingestedfiles.txt").read_text() == redeployed.ingested("ingestedfiles.txt").read_text()

@@ -245,6 +245,7 @@ def test_records_of_the_first_version_are_brought_up_to_date_with_nothing_lost(u
     with before:  # as it was before 0002
         before.execute("ALTER TABLE files DROP COLUMN facts")
         before.execute("DROP TABLE inputs")  # nor 0003
+        before.execute("ALTER TABLE scores DROP COLUMN state")  # nor 0004
         before.execute("UPDATE alembic_version SET version_num = '0001'")
     before.close()
     with records.opened(url) as book:
@@ -272,11 +273,12 @@ def test_parts_and_labelled_rows_are_those_of_the_files_asked_for(book):
 
 def test_an_empty_history_has_no_files_rows_or_scores(book):
     assert (book.last_file(), book.labelled_rows(), book.parts()) == (0, 0, [])
-    assert (book.scored_upto("r"), book.latest_score("f1", "r"), book.learnt_upto(), book.regime_from()) == (
+    assert (book.scored_upto("r"), book.scored_upto(), book.latest_score("f1", "r")) == (0, 0, None)
+    assert (book.decided_upto(), book.withdrawn_upto(), book.loss_state("r"), book.first_file("3")) == (
+        0,
         0,
         None,
-        0,
-        0,
+        None,
     )
 
 
@@ -371,14 +373,25 @@ def test_the_latest_score_is_one_on_rows_that_came_after_the_release(book):
 
 
 # ------------------------------------------------------------------------------------------------ decisions, releases
-def test_decisions_keep_their_reasons_and_say_where_the_regime_began(book):
-    book.add_decision("retrain", True, ["drift"], regime_from=5)
-    book.add_decision("retrain", False, ["no", "reason"], regime_from=7)
+def test_decisions_keep_their_reasons_and_say_up_to_where_it_was_decided(book):
+    book.add_decision("retrain", True, ["drift"], newest=5, harmed=3)
+    book.add_decision("retrain", False, ["no", "reason"], newest=7)
     book.add_decision("deploy", False, ["worse"], learnt_upto=6)
+    book.add_decision("rollback", True, ["by hand"], newest=4)
     assert [(row.kind, row.yes, row.reasons) for row in book.decisions("retrain")] == [
         ("retrain", True, '["drift"]'), ("retrain", False, '["no", "reason"]'),
     ]  # fmt: skip
-    assert (len(book.decisions()), book.regime_from(), book.learnt_upto()) == (3, 5, 6)
+    assert (len(book.decisions()), book.decided_upto(), book.withdrawn_upto()) == (4, 7, 4)
+    assert book.harmed_upto() == 3
+
+
+def test_the_alarm_on_the_loss_goes_on_where_the_newest_batch_left_it(book):
+    for number, state in ((7, {"sums": [1]}), (9, {"sums": [2]}), (11, None)):
+        batch = f"{number - 1}-{number}"
+        book.add_score("r", batch, (number - 1, number), "f1", Score(0.5, 0.4, 0.6, 50), (), state)
+    book.add_score("other", "12", (12, 12), "f1", Score(0.5, 0.4, 0.6, 50), (), {"sums": [3]})
+    assert book.loss_state("r") == {"sums": [2]}
+    assert (book.first_file("8-9"), book.scored_upto("r"), book.scored_upto()) == (8, 11, 12)
 
 
 def test_a_release_recorded_twice_is_recorded_once(book):
@@ -396,7 +409,6 @@ def test_a_release_recorded_twice_is_recorded_once(book):
     assert [(row.number, row.id, row.learnt_upto, row.reasons) for row in book.releases()] == [
         (1, "one", 3, '["first"]'), (2, "two", 9, '["better"]'),
     ]  # fmt: skip
-    assert book.learnt_upto() == 9
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import deployment
 import training
 from pipeline import dataset, holdout, models, releases
 from pipeline.rowhash import ROW
@@ -126,11 +125,10 @@ def test_a_candidate_never_learns_from_test_rows_nor_proof_rows(deployed):
     deployed.call("ingestion.py")
     config, champion = deployed.config, deployed.champion()
     with deployed.book() as book:
-        data = training.learnable(config, book, champion)
-        candidate = {"learnt_upto": book.last_file()}
-        proof = deployment.proof_rows(config, book, champion, candidate)
+        data = training.learnable(config, book, champion, held_above=champion.learnt_upto)
     test = training.test_rows(config)
     rows, learnt = data.rows, data.rows[data.may_learn]
+    proof = rows[holdout.proof(rows, champion.learnt_upto, config.deployment.proof_rows)]
     assert len(rows) == 490
     assert len(test) == 400
     assert len(rows[rows[ROW].isin(test[ROW])]) == 40

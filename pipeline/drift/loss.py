@@ -113,6 +113,20 @@ def reference(
     }
 
 
+def succeeded(state: State, losses: np.ndarray) -> State:
+    """Give the state for a champion that replaces another, from the other's state and the losses of its own proof.
+
+    What is served should do no worse than before, whoever serves it: or else a champion recalibrated on what harmed its
+    predecessor would take the harm for usual. So the lower bar stays, with the evidence against it. After an alarm,
+    which the new champion is the answer to, all begins anew. Raise ValueError as `reference` does.
+    """
+    own = reference(losses, state["rate"], state["tolerance"], state["scale"])
+    if state["loss"] is None or evidence(state) >= threshold(state):
+        return own
+    kept = state if own["loss"] is None or bar(state) <= bar(own) else own
+    return kept | {name: state[name] for name in ("sums", "best", "since", "batches", "latest")}
+
+
 def update(state: State, batch: str, losses: np.ndarray) -> tuple[State, Verdict]:
     """Give the state after a batch of labelled rows, and what is to be said of the champion now.
 
@@ -162,10 +176,15 @@ def verdict(state: State) -> Verdict:
         f"loss {latest['loss']:.3g} a row on the latest {latest['rows']:,} rows, {state['loss']:.3g} at deployment, "
         f"up to {bar(state):.3g} passes; evidence {_short(found)} of {_short(needed)} needed"
     )
-    strongest = int(np.argmax(state["best"]))
-    if found >= 1 and state["best"][strongest] > 0:
-        told += f", growing since {state['since'][strongest]}"
+    if since := onset(state):
+        told += f", growing since {since}"
     return Verdict(TEST, found >= needed, found, needed, told)
+
+
+def onset(state: State) -> str | None:
+    """Give the batch since which the evidence has been growing; None if there is none."""
+    strongest = int(np.argmax(state["best"]))
+    return state["since"][strongest] if evidence(state) >= 1 and state["best"][strongest] > 0 else None
 
 
 def bar(state: State) -> float:

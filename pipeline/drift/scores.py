@@ -6,13 +6,15 @@ false-alarms in about 1 to 3 % of ticks), so `agreed` asks for the agreement of 
 
 import math
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from pipeline.drift import loss
 from pipeline.drift.verdicts import Verdict, no_verdict
 from pipeline.metrics import Metric
 
 SIGMAS = 2.0  # the course's parametric test: mean - 2 standard deviations
+SUSPICION = 20.0  # evidence on the loss that makes the agreement of score tests a reason to train
 WHISKER = 1.5  # Tukey's fence: a quartile and 1.5 interquartile ranges beyond it
 
 
@@ -106,6 +108,15 @@ SCORE_TESTS: dict[str, Callable[[Scores, Metric, Settings], Verdict]] = {
 }
 
 
+def expected(own: list[float], predecessor: list[float], min_history: int) -> list[float]:
+    """Give the scores that a champion is measured by: its own, filled up with its predecessor's newest while few.
+
+    A model that was deployed because it is better should do no worse than the one it replaced.
+    """
+    lacking = max(0, min_history - len(own))
+    return predecessor[len(predecessor) - min(lacking, len(predecessor)) :] + own
+
+
 def judge(tests: list[str], scores: Scores, metric: Metric, settings: Settings) -> list[Verdict]:
     """Give the verdict of each named test; none of them judges on fewer than `min_history` earlier scores."""
     if math.isnan(scores.new):
@@ -116,6 +127,23 @@ def judge(tests: list[str], scores: Scores, metric: Metric, settings: Settings) 
     return [SCORE_TESTS[test](scores, metric, settings) for test in tests]
 
 
-def agreed(verdicts: list[Verdict], require: int) -> bool:
-    """Say whether at least `require` of the verdicts found drift."""
-    return sum(verdict.drifted for verdict in verdicts) >= require
+def agreed(verdicts: Iterable[Verdict], require: int) -> bool:
+    """Say whether a batch drifted: at least `require` of the score tests found it, or the alarm on the loss did."""
+    found = [verdict.test for verdict in verdicts if verdict.drifted]
+    return loss.TEST in found or len(found) >= require
+
+
+def harm(verdicts: Iterable[Verdict], require: int) -> str:
+    """Give why a batch shows that the champion does harm, empty if it doesn't: a reason to train at once.
+
+    That's the alarm on the loss; or, sooner, at least `require` of the score tests where the evidence on the loss is
+    `SUSPICION`. Either alone is not enough: the tests cry wolf, and so little evidence comes by chance.
+    """
+    verdicts = list(verdicts)
+    alarm = next((one for one in verdicts if one.test == loss.TEST), None)
+    if alarm is not None and alarm.drifted:
+        return alarm.why
+    tests = [one.why for one in verdicts if one.drifted]
+    if alarm is None or (alarm.statistic or 0.0) < SUSPICION or len(tests) < require:
+        return ""
+    return "; ".join([*tests, alarm.why])
