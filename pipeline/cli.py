@@ -38,13 +38,15 @@ class _Parser(argparse.ArgumentParser):
         raise UsageError(f"{self.prog}: {message}; see `{self.prog} --help`")
 
 
-def launch(step: Callable[..., Result], manual: str, *flags: Flag, records: bool = True) -> None:
+def launch(
+    step: Callable[..., Result], manual: str, *flags: Flag, records: bool = True, locks: bool = True
+) -> None:
     """Run a step as a program: parse the command line, hold the lock, print the result, leave with its exit code.
 
-    With `records` the step is given the open records as second argument. A step named in `flags` with `reads=True`
-    in its options needs no lock.
+    With `records` the step is given the open records as second argument. A step that changes nothing of the project,
+    always or with a flag that has `reads=True` in its options, needs no lock.
     """
-    code = main(step, manual, sys.argv, flags, records)
+    code = main(step, manual, sys.argv, flags, records, locks)
     if sys.argv[0] in sys.orig_argv:  # this is the program, and not a part of one that is being tested
         leave(code)
     sys.exit(code)
@@ -68,6 +70,7 @@ def main(
     argv: list[str],
     flags: tuple[Flag, ...] = (),
     records: bool = True,
+    locks: bool = True,
 ) -> int:
     """Run a step with this command line and give the exit code. Whatever isn't a PipelineError is a bug and raises."""
     try:
@@ -75,7 +78,7 @@ def main(
         config, as_json, verbose = options.pop("config"), options.pop("json"), options.pop("verbose")
         _start_logging(verbose)
         chosen = load_config(Path(config))
-        reading = any(options.get(name) for name in readers)
+        reading = not locks or any(options.get(name) for name in readers)
         with _quietly() if reading else files.lock(lock_file(chosen)):
             result = _called(step, chosen, options, records, reading)
     except PipelineError as problem:
@@ -162,14 +165,14 @@ def _start_logging(verbose: bool) -> None:
 
 
 @contextmanager
-def progress(what: str, pieces: int) -> Iterator[Callable[[], object]]:
+def progress(what: str, pieces: int, unit: str = "file") -> Iterator[Callable[[], object]]:
     """Show a bar while a terminal watches. It gives a function to be called after each of the pieces."""
     if pieces < 2 or not sys.stderr.isatty():
         yield lambda: None
         return
     from tqdm import tqdm
 
-    with tqdm(total=pieces, desc=what, unit="file", leave=False) as bar:
+    with tqdm(total=pieces, desc=what, unit=unit, leave=False) as bar:
         yield bar.update
 
 

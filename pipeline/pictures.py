@@ -42,6 +42,8 @@ SETTINGS: Any = {
 POINTS_PER_INCH = 72
 SLOTS = 80  # batches and deployments shown: the newest
 NAMED = 26  # batches with their number below
+LONGEST = 14  # letters of a tick's name on an axis
+SMOOTH = 5  # ticks whose mean a line of the backtest shows
 EDGE = 0.12  # inches around a picture
 LOUPE = 2  # pixels of a PNG per point
 
@@ -208,6 +210,62 @@ def _draw_dots(
             *zip(*dots, strict=True), marker, markersize=size, markerfacecolor=fill, markeredgecolor=edge, label=label,
             zorder=5,
         )  # fmt: skip
+
+
+# ---------------------------------------------------------------------------------------------- backtest
+def backtest(told: Facts, task: str) -> Picture:
+    """Give the picture of policies compared: their loss over time with deployments marked, and trainings spent."""
+    measure = "rmse" if task == "regression" else "brier"
+    alt = f"{words.metric_name(measure)} of {words.listed(list(told['policies']))} over time, and their trainings"
+    return Picture("scores", _draw_backtest, {**told, "measure": measure}, 920, 560, alt)
+
+
+def _draw_backtest(figure: "Figure", facts: Facts, colors: Colors) -> None:
+    above, below = figure.subplots(2, sharex=True, height_ratios=[2.2, 1])
+    looks: Facts = {
+        "never": {"color": colors["bad"], "linewidth": 1.3},
+        "always": {"color": colors["muted"], "linewidth": 1.3},
+        "configured": {"color": colors["accent"], "linewidth": 2.2, "zorder": 4},
+    }
+    for name, one in facts["policies"].items():
+        look = looks.get(name, {"color": colors["ink"], "linewidth": 1, "linestyle": (0, (2, 2))})
+        smooth = _running([tick[facts["measure"]] for tick in one["ticks"]])
+        above.plot(smooth, label=name, **look)
+        spent = list(itertools.accumulate(tick["fits"] for tick in one["ticks"]))
+        below.plot(spent, **look)
+        if name == "configured":
+            moves = [at for at, tick in enumerate(one["ticks"]) if tick["decision"] == "deployed"]
+            above.plot(moves, [smooth[at] for at in moves], "o", label="deployment", zorder=5, **_dot(colors))
+    above.set_ylabel(f"{words.metric_name(facts['measure'])}, mean of {SMOOTH} ticks\n(lower is better)")
+    below.set_ylabel("trainings so far")
+    names = _told_apart([tick["tick"] for tick in facts["policies"]["configured"]["ticks"]])
+    step = -(-len(names) // 10)
+    below.set_xticks(range(0, len(names), step), [words.clipped(name, LONGEST) for name in names[::step]])
+    for axes in (above, below):
+        axes.yaxis.label.set_color(colors["muted"])
+        _quiet(axes, colors, "y")
+    above.legend(
+        loc="lower left", bbox_to_anchor=(-0.01, 1), ncols=6, frameon=False, labelcolor=colors["muted"],
+        handletextpad=0.5, columnspacing=1.6, borderpad=0,
+    )  # fmt: skip
+
+
+def _told_apart(names: list[str]) -> list[str]:
+    """Give the names without the words they all begin with, if they're long: `clients_2025-W27` is `W27` among such."""
+    if max(map(len, names)) <= LONGEST:
+        return names
+    letters = itertools.takewhile(lambda column: len(set(column)) == 1, zip(*names, strict=False))
+    alike = re.sub(r"[^\W_]*$", "", "".join(column[0] for column in letters))
+    return [name.removeprefix(alike) for name in names]
+
+
+def _dot(colors: Colors) -> Facts:
+    return {"markersize": 7, "markerfacecolor": colors["accent"], "markeredgecolor": colors["card"]}
+
+
+def _running(values: list[float]) -> list[float]:
+    """Give the mean of each value and those before it, at most `SMOOTH` of them."""
+    return [sum(values[max(0, at + 1 - SMOOTH) : at + 1]) / min(at + 1, SMOOTH) for at in range(len(values))]
 
 
 # ---------------------------------------------------------------------------------------------- predictions and truth

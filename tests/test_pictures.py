@@ -101,3 +101,16 @@ def test_a_long_history_shows_the_newest():
     assert len(slots) == pictures.SLOTS
     assert slots[-1].batch == many[-1]
     assert len(pictures.svg(pictures.score_history(many, {}))) < 60_000
+
+
+@pytest.mark.parametrize(
+    ("names", "shown"),
+    [
+        (["clients_2025-W27", "clients_2025-W28"], ["W27", "W28"]),
+        (["clients_2025-W27", "clients_2026-W01"], ["2025-W27", "2026-W01"]),
+        (["2025-03-01", "2025-03-02"], ["2025-03-01", "2025-03-02"]),
+        (["a name without end", "another without"], ["a name without end", "another without"]),
+    ],
+)
+def test_ticks_with_long_names_are_told_apart_by_what_differs(names, shown):
+    assert pictures._told_apart(names) == shown
