@@ -248,7 +248,7 @@ def trained(
             above = max(champion.learnt_upto, harmed)
     try:
         with timed(seconds, "training"):
-            chosen = windows(config, book, decision.windows, upto, harmed)
+            chosen = windows(config, book, decision.windows, upto, harmed, above is not None)
             made = training.train(config, book, champion, chosen, upto, above) if chosen else []
     except DataError as problem:
         if upto is None and not isinstance(problem, NotEnoughRows):
@@ -260,11 +260,12 @@ def trained(
 
 
 def windows(
-    config: Config, book: "Records", named: tuple[str, ...], upto: int | None, harmed: int
+    config: Config, book: "Records", named: tuple[str, ...], upto: int | None, harmed: int, alarmed: bool
 ) -> list[int | None]:
     """Give the windows to train on: None for all history, or how many of the newest files.
 
-    After harm the recent window is what came since it began, if that is enough to learn from.
+    After harm the recent window is what came since it began, if that is enough to learn from. As long as the recent
+    window is all there is, an alarm trains that.
     """
     from pipeline import cohorts, replay
 
@@ -272,7 +273,7 @@ def windows(
     enough = replay.ENOUGH * config.retraining.min_rows
     if harmed and cohorts.labelled_rows(config, book, harmed + 1, upto) >= enough:
         recent = min(recent, len(book.parts(harmed, upto)))
-    found: list[int | None] = [None] if "all" in named else []
+    found: list[int | None] = [None] if "all" in named or (alarmed and there <= recent) else []
     return [*found, recent] if "recent" in named and there > recent else found
 
 

@@ -248,7 +248,9 @@ class Replay:
         made = []
         for window in windows:
             if window == "recent" and recent > now.newest:
-                continue
+                if not now.alarm or "all" in windows:
+                    continue
+                window = "all"  # as long as the recent window is all there is
             for family in [self.family] if self._unproven else self.fits.families:
                 name = self.fits.fit(window, family, int(now.newest), recent, above)
                 if name is not None and name not in self.trained:

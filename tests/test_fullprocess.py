@@ -140,6 +140,17 @@ def test_drift_trains_challengers_and_the_better_one_is_deployed(deployed):
     assert deployed.champion().manifest["replaced"] == before
 
 
+def test_harm_trains_on_all_there_is_as_long_as_that_is_the_recent_window(deployed):
+    deployed.configure("min_rows: 60, recent: 1", "min_rows: 100, recent: 10")
+    before = deployed.live()
+    deployed.drop("week3.csv", clients(180, seed=3, day=15, flipped=True))
+    facts = kept_the_contract(deployed.does("fullprocess.py"))
+    assert {one["window"] for one in facts["challengers"]} == {"all"}
+    deployed.drop("week4.csv", clients(180, seed=4, day=22, flipped=True))
+    deployed.does("fullprocess.py")
+    assert deployed.live() != before
+
+
 def test_the_shipped_data_train_a_model_and_a_season_of_change_deploys_another(tmp_path):
     config = (ROOT / "config.yaml").read_text()
     project = Project.made(tmp_path / "a project", re.sub(r"source: \w+", "source: drop", config, count=1))
