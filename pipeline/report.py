@@ -4,6 +4,7 @@ A section is a function that takes the facts and gives blocks: text, tables, pic
 block looks and escapes every value. To add a section, write its function and name it in SECTIONS.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -183,8 +184,8 @@ def _last_run(run: Facts | None) -> tuple[str, list[str]]:
 
 
 def _window(window: str) -> str:
-    """Give what a model learnt from, in words: `all history`, or `the newest 10 files` for `recent 10`."""
-    return "all history" if window == "all" else f"the newest {window.removeprefix('recent ')} files"
+    """Give what a model learnt from, in words: `the newest 10 files` for `recent 10`; of a mix each with its share."""
+    return re.sub(r"recent (\d+)", r"the newest \1 files", re.sub(r"\ball\b", "all history", window))
 
 
 # ---------------------------------------------------------------------------------------------- sections

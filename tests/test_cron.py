@@ -1,5 +1,6 @@
 """What cron makes of the project: the crontab as it is shipped, a real daemon, real files and real mail."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -102,7 +103,8 @@ def test_dropped_data_become_a_release_and_only_failures_send_mail(tmp_path):
         daemon.wait_for(lambda: live.resolve() != first, seconds=300)
         wait_until_quiet(daemon, project)
         assert complaints(daemon) == [], "after drift"
-        assert first.is_dir(), "the former release is kept"
+        replaced = json.loads((live / "manifest.json").read_text())["replaced"]
+        assert (live.resolve().parent / replaced).is_dir(), "the former release is kept"
 
         config = (project / "config.yaml").read_text()
         rewrite(project / "config.yaml", config + "\nscoer: 1\n")
