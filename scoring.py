@@ -91,11 +91,11 @@ def score_champion(config: Config, book: Records, champion: Release) -> Result:
 
 
 def alarms(config: Config, book: Records) -> dict[int, bool]:
-    """Say for the first file of each scored batch whether drift of the score, or the alarm on the loss, was found."""
+    """Say for the first file of each scored batch whether the loss had risen there (`drift.harm`)."""
     found: dict[int, list[Any]] = {}
     for verdict in book.verdicts():
         found.setdefault(verdict.first_file, []).append(verdict)
-    return {first: drift.agreed(verdicts, config.drift.require) for first, verdicts in found.items()}
+    return {first: bool(drift.harm(verdicts, config.drift.require)) for first, verdicts in found.items()}
 
 
 def score_batch(
