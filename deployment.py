@@ -40,18 +40,17 @@ from pipeline import (
 from pipeline.cli import Result, log
 from pipeline.config import Config
 from pipeline.dataset import FILE
-from pipeline.decisions import Batch, Recipe, Situation
 from pipeline.drift import loss
 from pipeline.errors import CheckFailed, DataError, FileError
 from pipeline.metrics import Metric
+from pipeline.recipes import Batch, Recipe, Situation
 from pipeline.records import Records
 from pipeline.releases import Release
 from pipeline.rowhash import ROW
 from pipeline.shadows import Shadow
 
-LEAST_PROOF = (
-    30  # rows; with fewer new ones the test table, which no model learns from either, joins the proof
-)
+# rows of a proof; with fewer new ones the test table, which no model learns from either, joins it
+LEAST_PROOF = 30
 SMOKE_ROWS = 200  # on which the file of a release must predict what was proven
 PROOF_SCORES = 10  # a new champion's history begins with at most so many scores, on parts of its proof rows
 
@@ -177,7 +176,7 @@ def held_batch(config: Config, book: Records, champion: Release, taken: list[Sha
     above = taken[0].facts["held_above"]
     if above is None:
         return None
-    rows = training_rows(config, book, taken[0].upto)
+    rows = unseen_rows(config, book, above, taken[0].upto)
     rows = rows[holdout.proof(rows, above, config.deployment.proof_rows)]
     if len(rows) < LEAST_PROOF and above == champion.learnt_upto:
         test = _test_rows(config)
@@ -197,10 +196,12 @@ def held_batch(config: Config, book: Records, champion: Release, taken: list[Sha
     )
 
 
-def training_rows(config: Config, book: Records, upto: int) -> pd.DataFrame:
-    """Give the labelled rows of the files up to number `upto` that count, oldest first."""
-    rows = cohorts.countable(config, book, dataset.load(config.ingested, book.parts(upto=upto)))
-    return rows[rows[FILE] <= upto] if len(rows) else rows
+def unseen_rows(config: Config, book: Records, above: int, upto: int) -> pd.DataFrame:
+    """Give the labelled rows that count of the files above one number and up to another, oldest first."""
+    whole = config.replaces or config.scoring.label_window  # then a row may have come with an earlier file
+    rows = dataset.load(config.ingested, book.parts(0 if whole else above, upto))
+    rows = cohorts.countable(config, book, rows)
+    return rows[rows[FILE].between(above + 1, upto)] if len(rows) else rows
 
 
 def _test_rows(config: Config) -> pd.DataFrame:
@@ -354,10 +355,10 @@ def _sketch(config: Config, book: Records, lead: Shadow, recipe: Recipe, inside:
     """Give the sketch of what the weightiest model learnt from, and of predictions of rows that none of them did."""
     kept = json.loads((lead.folder / releases.SKETCH).read_text(encoding="utf-8"))
     upto, above = max(one.upto for one in inside), lead.facts["held_above"]
-    rows = training_rows(config, book, book.last_file())
-    newer = rows[rows[FILE] > upto]
+    newer = unseen_rows(config, book, upto, book.last_file())
     if above is not None and not len(newer):
-        newer = rows[holdout.proof(rows, above, config.deployment.proof_rows)]
+        newer = unseen_rows(config, book, above, upto)
+        newer = newer[holdout.proof(newer, above, config.deployment.proof_rows)]
     if not len(newer):
         newer = dataset.read_tables(config, config.test).assign(**{FILE: 0})
     seen = models.inputs_of(newer, config.columns.features)
@@ -378,11 +379,10 @@ def _loss_reference(
 ) -> dict[str, Any]:
     """Give the state with which the alarm on the new champion's loss begins."""
     before = None if champion is None else shadows.loss_state(book, champion)
-    if config.task == "classification":
-        lost, scale = loss.squared(truth, prediction), None
-    else:
-        scale = loss.error_scale(truth, prediction) if before is None else before["scale"]
-        lost = loss.absolute(truth, prediction, scale or 0.0)
+    scale = None if before is None else before["scale"]
+    if config.task == "regression" and scale is None:
+        before, scale = None, loss.error_scale(truth, prediction)
+    lost = loss.of_rows(config.task, truth, prediction, scale)
     return loss.reference(lost, scale=scale) if before is None else loss.succeeded(before, lost)
 
 

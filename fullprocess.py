@@ -26,12 +26,13 @@ from typing import TYPE_CHECKING, Any
 from pipeline import agenda, cli, releases
 from pipeline.cli import Result, timed
 from pipeline.config import Config
-from pipeline.errors import DataError, NotEnoughRows, PipelineError
+from pipeline.errors import NotEnoughRows, OneOutcome, PipelineError
 from pipeline.releases import Release
 
 if TYPE_CHECKING:
     import ingestion
-    from pipeline.decisions import Decision, Situation
+    from pipeline.decisions import Decision
+    from pipeline.recipes import Situation
     from pipeline.records import Records
 
 
@@ -138,7 +139,7 @@ def gone_through(
     Give what was done, and what was found of each new file.
     """
     import scoring
-    from pipeline import inputs
+    from pipeline import dataset, inputs
 
     turns: list[Turn] = []
     seen: list[dict[str, Any]] = []
@@ -150,6 +151,8 @@ def gone_through(
             turns.append(taken(config, book, champion, False, seconds))
             champion = turns[-1].release or champion
         for batch, rows in scoring.unscored_batches(config, book, champion):
+            if int(rows[dataset.FILE].max()) <= champion.learnt_upto:
+                break  # the config has other features: a model of them has just learnt from all there is
             with timed(seconds, "scoring"):
                 score, verdicts = scoring.score_batch(config, book, champion, batch, rows)
             turn = taken(config, book, champion, False, seconds)
@@ -159,7 +162,7 @@ def gone_through(
         turns.append(taken(config, book, champion, force, seconds))
     if before is not None:
         scoring.forget_scored(config, book, champion or before)
-        seen = inputs.diagnose(config, book, before, scoring.alarms(config, book))
+        seen = inputs.diagnose(config, book, scoring.alarms(config, book))
     return turns, seen
 
 
@@ -195,8 +198,8 @@ def taken(
             outcome = deployment.deploy(config, book, champion, reasons)
         elif champion is not None and now is not None and fresh:
             outcome = deployment.promote(config, book, champion, reasons)
-    facts = {"newest": newest, "rows": now.rows if now else None, "harmed": harmed}
-    book.add_decision("retrain", decision.yes, reasons, **facts)
+    facts = {"newest": newest, "rows": now.rows if now else None, "harmed": harmed if made else None}
+    book.add_decision("retrain", made > 0, reasons, **facts)
     if outcome is None:
         return Turn(decision, reasons, made)
     return Turn(decision, outcome.reasons, made, outcome.release, outcome.challengers)
@@ -210,9 +213,9 @@ def retrain(
     force: bool,
 ) -> "Decision":
     """Decide whether challengers are trained now, and on which windows."""
-    from pipeline import cohorts, decisions
+    from pipeline import cohorts, decisions, recipes
 
-    both = decisions.WINDOWS
+    both = recipes.WINDOWS
     if force:
         return decisions.Decision(True, ["forced by hand"], both)
     if champion is None:
@@ -250,8 +253,8 @@ def trained(
         with timed(seconds, "training"):
             chosen = windows(config, book, decision.windows, upto, harmed, above is not None)
             made = training.train(config, book, champion, chosen, upto, above) if chosen else []
-    except DataError as problem:
-        if upto is None and not isinstance(problem, NotEnoughRows):
+    except (NotEnoughRows, OneOutcome) as problem:
+        if upto is None and isinstance(problem, OneOutcome):
             raise
         return 0, [*decision.reasons, str(problem)]  # that's no failure: other rows will come
     if not made:
@@ -269,10 +272,10 @@ def windows(
     """
     from pipeline import cohorts, replay
 
-    recent, there = config.retraining.recent, len(book.parts(upto=upto))
+    recent, there = config.retraining.recent, book.labelled_files(upto=upto)
     enough = replay.ENOUGH * config.retraining.min_rows
     if harmed and cohorts.labelled_rows(config, book, harmed + 1, upto) >= enough:
-        recent = min(recent, len(book.parts(harmed, upto)))
+        recent = min(recent, book.labelled_files(harmed, upto))
     found: list[int | None] = [None] if "all" in named or (alarmed and there <= recent) else []
     return [*found, recent] if "recent" in named and there > recent else found
 

@@ -40,10 +40,10 @@ from pipeline import (
 from pipeline.cli import Result, log
 from pipeline.config import Config
 from pipeline.dataset import FILE
-from pipeline.decisions import Batch
 from pipeline.drift import Verdict, loss
 from pipeline.errors import DataError, FileError, UsageError
 from pipeline.metrics import Metric, Score
+from pipeline.recipes import Batch
 from pipeline.records import Records
 from pipeline.releases import Release
 
@@ -80,7 +80,7 @@ def score_champion(config: Config, book: Records, champion: Release) -> Result:
         score, verdicts = score_batch(config, book, champion, batch, rows)
         told.append(score)
         found += verdicts
-    seen = inputs.diagnose(config, book, champion, alarms(config, book))
+    seen = inputs.diagnose(config, book, alarms(config, book))
     forget_scored(config, book, champion)
     latest = write_latest(config, book, champion)
     line = f"scored {champion.id} on {len(told)} new batch(es)"
@@ -109,9 +109,11 @@ def score_batch(
     truth, prediction = predicted(config, champion, models.load(champion.model_file), rows)
     span = (int(rows[FILE].min()), int(rows[FILE].max()))
     score = metrics.interval(metric, truth, prediction, config.model.seed)
-    state, alarm = loss.update(
-        shadows.loss_state(book, champion), batch, losses(config, champion, truth, prediction)
-    )
+    state = shadows.loss_state(book, champion)
+    if config.task == "regression" and state["scale"] is None:  # it was deployed before there was an alarm
+        state = loss.reference(np.empty(0), scale=loss.error_scale(truth, prediction))
+    lost = loss.of_rows(config.task, truth, prediction, state["scale"])
+    state, alarm = loss.update(state, batch, lost)
     past = history(config, book, metric, champion.id)
     verdicts = [*_judge(config, book, metric, champion, score, past), alarm]
     batches.save(config, batch, _seen_by_all(config, champion, rows, span, truth, prediction))
@@ -121,14 +123,6 @@ def score_batch(
         {"batch": batch, **_score_facts(score)},
         [{"batch": batch, **_verdict_facts(verdict)} for verdict in verdicts],
     )
-
-
-def losses(config: Config, champion: Release, truth: np.ndarray, prediction: np.ndarray) -> np.ndarray:
-    """Give what the champion loses on each row, 0 to 1, as the alarm takes it."""
-    if config.task == "classification":
-        return loss.squared(truth, prediction)
-    scale = (champion.manifest.get("loss") or {}).get("scale")
-    return loss.absolute(truth, prediction, loss.error_scale(truth, prediction) if scale is None else scale)
 
 
 def _seen_by_all(

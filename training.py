@@ -23,7 +23,7 @@ from pipeline import cli, cohorts, dataset, files, holdout, inputs, metrics, mod
 from pipeline.cli import Result, log
 from pipeline.config import Config
 from pipeline.dataset import FILE
-from pipeline.errors import DataError, NotEnoughRows
+from pipeline.errors import DataError, NotEnoughRows, OneOutcome
 from pipeline.records import Records
 from pipeline.releases import Release
 from pipeline.rowhash import ROW
@@ -166,7 +166,7 @@ def truth_to_learn(config: Config, rows: pd.DataFrame) -> np.ndarray:
             if config.task == "regression"
             else f"; is {target.positive!r} (target.positive) the right spelling?"
         )
-        raise DataError(
+        raise OneOutcome(
             f"column {target.name} is {value} in all {len(rows)} rows to learn from: a model needs different outcomes"
             + (hint if target.positive is not None else "")
         )

@@ -37,7 +37,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import backtest
 from pipeline import cli
-from pipeline.decisions import Decision, Situation
+from pipeline.decisions import Decision
+from pipeline.recipes import Situation
 from pipeline.replay import Fits, Replay
 
 PROJECT = Path(__file__).resolve().parents[1]

@@ -13,7 +13,7 @@ import numpy as np
 
 from pipeline import files
 from pipeline.config import Config
-from pipeline.decisions import MEMORY, Batch
+from pipeline.recipes import MEMORY, Batch
 
 log = logging.getLogger("pipeline")
 

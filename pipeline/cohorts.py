@@ -5,6 +5,7 @@ Who leaves is often labelled before who stays, so a young cohort is half labelle
 if it had come with the file that brought that time. Labels that come later still count with their own file.
 """
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,10 +32,16 @@ def countable(config: Config, book: Records, rows: "pd.DataFrame") -> "pd.DataFr
 
 def labelled_rows(config: Config, book: Records, since: int = 0, upto: int | None = None) -> int:
     """Give how many labelled rows count, with the files from number `since` on and up to `upto`, both inclusive."""
+    return counter(config, book)(since, upto)
+
+
+def counter(config: Config, book: Records) -> Callable[[int, int | None], int]:
+    """Give what counts labelled rows as `labelled_rows` does, for who asks more than once: rows are loaded once."""
     if config.scoring.label_window is None:
-        return book.labelled_rows(since, upto, without=inputs.bad_files(config, book))
-    rows = countable(config, book, dataset.load(config.ingested, book.parts()))
-    return int(rows[FILE].between(since, np.inf if upto is None else upto).sum())
+        bad = inputs.bad_files(config, book)
+        return lambda since, upto: book.labelled_rows(since, upto, without=bad)
+    files = countable(config, book, dataset.load(config.ingested, book.parts()))[FILE]
+    return lambda since, upto: int(files.between(since, np.inf if upto is None else upto).sum())
 
 
 def ripened(config: Config, book: Records, rows: "pd.DataFrame") -> "pd.DataFrame":

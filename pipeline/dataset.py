@@ -128,7 +128,8 @@ def load(ingested: Path, parts: Iterable[tuple[int, str]]) -> "pd.DataFrame":
     may have learnt is no new row to them.
     """
     tables = [numbered(read_part(ingested, name), number) for number, name in parts]
-    return to_frame(holding(tables) if tables else pa.table({FILE: pa.array([], pa.int64())}))
+    none = pa.table({FILE: pa.array([], pa.int64()), ROW: pa.array([], pa.binary())})
+    return to_frame(holding(tables) if tables else none)
 
 
 def numbered(part: pa.Table, number: int) -> pa.Table:

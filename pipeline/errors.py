@@ -26,6 +26,10 @@ class NotEnoughRows(DataError):
     """There are fewer labelled rows than a model needs; more may come."""
 
 
+class OneOutcome(DataError):
+    """All labelled rows to learn from have the same outcome; others may come."""
+
+
 class CheckFailed(PipelineError):
     """A gate or smoke check refused a deployment, or a release does not match its record."""
 

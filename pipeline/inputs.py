@@ -246,17 +246,15 @@ def _plain(value: Any) -> Any:
 
 
 # ---------------------------------------------------------------------------------------------- what it means
-def diagnose(
-    config: Config, book: Records, champion: Release, alarms: Mapping[int, bool]
-) -> list[dict[str, Any]]:
-    """Tell which kind of trouble each watched file is, and put that on record, now that the champion is scored.
+def diagnose(config: Config, book: Records, alarms: Mapping[int, bool]) -> list[dict[str, Any]]:
+    """Tell which kind of trouble each watched file is, and put that on record, now that what is live was scored.
 
     `alarms` says for the first file of each scored batch whether the loss had risen there; it holds until the next
     batch. Give the facts of the files told, oldest first.
     """
     left, told = bad_files(config, book), []
     names = {row.id: row.name for row in book.files("ingested")}
-    for row in book.untold_inputs(champion.id):
+    for row in book.untold_inputs():
         verdicts = json.loads(row.verdicts)
         upto = [first for first in alarms if first <= row.file]
         risen = bool(upto) and alarms[max(upto)]

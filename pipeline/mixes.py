@@ -1,4 +1,4 @@
-"""What is served, as one model: a weighted mean of fitted models, moved by a constant (`decisions.Recipe`).
+"""What is served, as one model: a weighted mean of fitted models, recalibrated (`recipes.Recipe`).
 
 A mix takes the same table as the models in it, and is saved, verified and explained as one of them.
 """
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.decisions import Recipe
+from pipeline.recipes import Recipe
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -289,6 +289,11 @@ class Records:
         query = query.where(files.c.id.not_in(sorted(without))) if without else query
         return int(self._column(query if upto is None else query.where(files.c.id <= upto))[0] or 0)
 
+    def labelled_files(self, above: int = 0, upto: int | None = None) -> int:
+        """Give how many files brought labelled rows, `above` exclusive and `upto` inclusive."""
+        query = sa.select(sa.func.count()).where(files.c.labelled > 0, files.c.id > above)
+        return int(self._column(query if upto is None else query.where(files.c.id <= upto))[0])
+
     def replace_files(self, rebuilt: dict[int, FileRecord]) -> None:
         """Change the records of these files, by number, all at once: the last act of a rebuild."""
         with self.engine.begin() as connection:
@@ -330,10 +335,9 @@ class Records:
         query = query if run is None else query.where(inputs.c.run == run)
         return list(reversed(self._all(query.limit(newest) if newest else query)))
 
-    def untold_inputs(self, release: str) -> Sequence[sa.Row]:
-        """Give what was found of files beside this release and not yet told, oldest first."""
-        query = sa.select(inputs).where(inputs.c.release == release, inputs.c.kind.is_(None))
-        return self._all(query.order_by(inputs.c.id))
+    def untold_inputs(self) -> Sequence[sa.Row]:
+        """Give what was found of files and not yet told, oldest first."""
+        return self._all(sa.select(inputs).where(inputs.c.kind.is_(None)).order_by(inputs.c.id))
 
     def judged_inputs(self) -> list[tuple[int, int, str | None]]:
         """Give number, rows and, where it was bad, verdicts of each file as it was first judged, by number."""

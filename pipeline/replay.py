@@ -15,16 +15,14 @@ import numpy as np
 
 from pipeline import decisions, drift, holdout, metrics, models
 from pipeline.config import Config
-from pipeline.decisions import Batch, Kept, Recipe, Situation
 from pipeline.drift import loss
+from pipeline.recipes import MEMORY, Batch, Kept, Recipe, Situation
 
 if TYPE_CHECKING:
     import pandas as pd
 
 HORIZON = 5  # ticks over which a deployment has to do better than what it replaced
-ENOUGH = (
-    2  # times retraining.min_rows: from so many rows on the recent window leaves out what was before the harm
-)
+ENOUGH = 2  # times retraining.min_rows: with so many rows since the harm the recent window leaves out what was before
 YARDSTICKS = ("never", "always", "every")  # deploy whatever they train, as a calendar would
 
 
@@ -189,7 +187,7 @@ class Replay:
     def _situation(self, labelled: int) -> Situation:
         return Situation(
             task=self.task,
-            batches=self.batches[-decisions.MEMORY :],
+            batches=self.batches[-MEMORY:],
             kept=self.kept,
             served=self.recipe,
             rows=sum(len(truth) for truth in self.fits.ticks.truth[: labelled + 1]),
@@ -226,7 +224,7 @@ class Replay:
         verdicts = drift.judge(asked.tests, scores, metric, drift.Settings(asked.min_history, asked.alpha))
         if self.state["loss"] is None and self.task == "regression":
             self.state = loss.reference(np.empty(0), scale=loss.error_scale(truth, own))
-        lost = row_losses(self.task, truth, own, self.state["scale"])
+        lost = loss.of_rows(self.task, truth, own, self.state["scale"])
         self.state, alarm = loss.update(self.state, str(tick), lost)
         if drift.agreed(verdicts, asked.require):
             self.drifts.append("; ".join(one.why for one in verdicts if one.drifted))
@@ -286,7 +284,7 @@ class Replay:
         self.recipe, self.before, self.past = recipe, self.past, []
         self.alarms, self.drifts = [], []
         truth, own = decisions.unseen(now, recipe)
-        self.state = loss.succeeded(self.state, row_losses(self.task, truth, own, self.state["scale"]))
+        self.state = loss.succeeded(self.state, loss.of_rows(self.task, truth, own, self.state["scale"]))
 
     def _kept(self, name: str) -> Kept:
         slot, _, span = name.partition("@")
@@ -322,13 +320,6 @@ class Replay:
             for one in (old, new)
         )
         return after >= before
-
-
-def row_losses(task: str, truth: np.ndarray, prediction: np.ndarray, scale: float | None) -> np.ndarray:
-    """Give the loss of each row, 0 to 1, as the alarm takes it."""
-    if task == "classification":
-        return loss.squared(truth, prediction)
-    return loss.absolute(truth, prediction, scale or 0.0)
 
 
 def scored(task: str, truth: np.ndarray, prediction: np.ndarray) -> dict[str, float]:

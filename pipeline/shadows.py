@@ -18,9 +18,9 @@ import numpy as np
 
 from pipeline import batches, cohorts, drift, files, models
 from pipeline.config import Config
-from pipeline.decisions import Kept, Recipe, Situation
 from pipeline.drift import loss
 from pipeline.errors import CheckFailed
+from pipeline.recipes import Kept, Recipe, Situation
 from pipeline.records import Records
 from pipeline.releases import MODEL, SKETCH, Release
 
@@ -179,6 +179,7 @@ def situation(config: Config, book: Records, champion: Release, upto: int = 0) -
     withdrawn on by hand proves nothing any more.
     """
     newest, withdrawn, ends = max(newest_file(book, champion), upto), book.withdrawn_upto(), book.batch_ends()
+    counted = cohorts.counter(config, book)
     models_kept = [one for one in kept(config) if one.upto <= newest]
     trained = max([one.upto for one in models_kept], default=champion.learnt_upto)
     alarm, tests = since_training(config, book, champion, trained)
@@ -188,11 +189,16 @@ def situation(config: Config, book: Records, champion: Release, upto: int = 0) -
         task=config.task,
         batches=[replace(one, number=_counted(ends, one.number)) for one in known],
         kept=[
-            Kept(one.id, one.slot, int(_counted(ends, one.upto)), _rows(config, book, one))
+            Kept(
+                one.id,
+                one.slot,
+                int(_counted(ends, one.upto)),
+                counted(0, one.upto) if one.facts["window"] == "all" else one.facts["rows"],
+            )
             for one in models_kept
         ],
         served=Recipe(**champion.recipe),
-        rows=cohorts.labelled_rows(config, book, upto=newest),
+        rows=counted(0, newest),
         newest=int(_counted(ends, newest)),
         alarm=alarm,
         drift=tests,
@@ -216,13 +222,6 @@ def harmed_file(book: Records, champion: Release) -> int | None:
 def loss_state(book: Records, champion: Release) -> dict[str, Any]:
     """Give the state of the alarm on the champion's loss, after the batches on record."""
     return book.loss_state(champion.id) or champion.manifest.get("loss") or loss.reference(np.empty(0))
-
-
-def _rows(config: Config, book: Records, one: Shadow) -> int:
-    """Give the labelled rows that there were when a model was trained on all, or those in its window."""
-    if one.facts["window"] != "all":
-        return one.facts["rows"]
-    return cohorts.labelled_rows(config, book, upto=one.upto)
 
 
 def since_training(

@@ -1,6 +1,8 @@
 """Projects ready to test on: an empty one, and one with a model deployed."""
 
+import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -51,3 +53,12 @@ def second_run(first_run: Project, tmp_path_factory: pytest.TempPathFactory) -> 
 def redeployed(second_run: Project, tmp_path: Path) -> Project:
     """Give a project of its own to the test, with one release live that replaced another."""
     return second_run.copied(tmp_path / "a project")
+
+
+@pytest.fixture
+def told(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
+    """Give what is logged."""
+    logger = logging.getLogger("pipeline")
+    propagated, logger.propagate = logger.propagate, True
+    yield caplog
+    logger.propagate = propagated

@@ -29,7 +29,7 @@ LAYERS = [
     batches mixes replay
     releases decisions holdout migrations predictions
     records dataset rejected sources
-    readers cleaning models drift pictures known
+    readers cleaning models drift pictures known recipes
     metrics config words merging repairs
     rowhash spreadsheets
     watch files lean

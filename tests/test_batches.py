@@ -1,7 +1,5 @@
 """Batches on disk: they come back as they were, or not at all."""
 
-import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +7,7 @@ import pytest
 
 from pipeline import batches
 from pipeline.config import Config
-from pipeline.decisions import MEMORY, Batch
+from pipeline.recipes import MEMORY, Batch
 from tests.project import Project
 
 
@@ -17,15 +15,6 @@ from tests.project import Project
 def config(project: Project) -> Config:
     """Give the config of a new project."""
     return project.config
-
-
-@pytest.fixture
-def told(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
-    """Give what is logged."""
-    logger = logging.getLogger("pipeline")
-    propagated, logger.propagate = logger.propagate, True
-    yield caplog
-    logger.propagate = propagated
 
 
 def batch(number: float, rows: int = 40, models: tuple[str, ...] = ("old", "new")) -> Batch:

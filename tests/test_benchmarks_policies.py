@@ -14,7 +14,7 @@ import pytest
 
 from benchmarks import policies
 from benchmarks.policies import Bars, Run
-from pipeline.decisions import Recipe
+from pipeline.recipes import Recipe
 from tests.project import ROOT, clients
 
 

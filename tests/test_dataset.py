@@ -133,7 +133,7 @@ def test_parts_are_loaded_in_order_with_the_number_of_their_file(tmp_path):
 
 def test_no_parts_are_no_rows(tmp_path):
     frame = dataset.load(tmp_path, [])
-    assert (len(frame), list(frame.columns)) == (0, [FILE])
+    assert (len(frame), list(frame.columns)) == (0, [FILE, ROW])
 
 
 def test_a_frame_has_numbers_dates_and_text_with_missing_cells(tmp_path):

@@ -15,19 +15,10 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 from sklearn.linear_model import LogisticRegression
 
-from pipeline import decisions
-from pipeline.decisions import (
-    LEARNT,
-    POLICIES,
-    PROOF,
-    Batch,
-    Kept,
-    Proving,
-    Recipe,
-    Retraining,
-    Situation,
-)
+from pipeline import decisions, recipes
+from pipeline.decisions import POLICIES, Proving, Retraining
 from pipeline.metrics import METRICS
+from pipeline.recipes import LEARNT, PROOF, Batch, Kept, Recipe, Situation
 
 ALL, RECENT = "all/logreg", "recent/logreg"
 AUC, RMSE = METRICS["roc_auc"], METRICS["rmse"]
@@ -185,7 +176,7 @@ def test_ageing_is_the_slope_of_what_newer_models_gained_over_how_much_newer_the
     kept = [Kept("older", ALL, -8, 900), Kept("old", ALL, 0, 1000), Kept("r", RECENT, 0, 500)]
     now = situation(stream, kept, Recipe({"old": 1.0}))
     cost, precision = decisions.ageing(now, ALL)
-    part = sum(share for (window, _), share in decisions.PARTS.items() if window == "all")
+    part = sum(share for (window, _), share in recipes.PARTS.items() if window == "all")
     above = below = 0.0
     for age, batch in enumerate(reversed(stream)):
         said = batch.predictions
@@ -206,11 +197,11 @@ def test_weights_are_those_of_constrained_least_squares():
     stream = [world.batch(number, {"older": ALL, "old": ALL, "r": RECENT}, "old") for number in range(1, 9)]
     kept = [Kept("older", ALL, -4, 900), Kept("old", ALL, 0, 1000), Kept("r", RECENT, 0, 500)]
     now = situation(stream, kept, Recipe({"old": 1.0}))
-    found = decisions.weights(decisions._seen(now))
-    prior = np.array(list(decisions.PARTS.values()))
+    found = recipes.weights(recipes.seen_by_parts(now))
+    prior = np.array(list(recipes.PARTS.values()))
 
     def loss(weights: np.ndarray) -> float:
-        total = decisions.RIDGE * float(np.sum((weights - prior) ** 2))
+        total = recipes.RIDGE * float(np.sum((weights - prior) ** 2))
         for age, batch in enumerate(reversed(stream)):
             said = np.array([batch.predictions[one][LEARNT] for one in ("old", "r", "older")])
             total += 0.9**age * float(np.sum((weights @ said - batch.truth[LEARNT]) ** 2))
@@ -227,7 +218,7 @@ def test_slope_and_shift_are_those_of_a_logistic_regression_without_ridges():
     random = np.random.default_rng(3)
     odds = random.normal(0, 1, 4000)
     truth = (random.random(4000) < probability(0.7 * odds - 0.4)).astype(int)
-    slope, shift = decisions._logistic(truth, odds, np.ones(4000), ridge=0.0)
+    slope, shift = recipes._logistic(truth, odds, np.ones(4000), ridge=0.0)
     fitted = LogisticRegression(C=1e9, tol=1e-10).fit(odds[:, None], truth)
     assert slope == pytest.approx(fitted.coef_[0, 0], abs=5e-3)
     assert shift == pytest.approx(fitted.intercept_[0], abs=2e-2)  # its ridge stays
@@ -260,7 +251,7 @@ def test_a_value_that_moved_is_followed_without_a_training():
 )
 def test_whatever_comes_a_recipe_is_a_mean_of_kept_models_and_gives_probabilities(noise, seed, batches, rows):
     now = two_models(batches, seed=seed, rows=rows, noise=dict(zip(("old", "new"), noise, strict=True)))
-    for recipe in decisions.recipes(now):
+    for recipe in recipes.suggested(now):
         assert sum(recipe.weights.values()) == pytest.approx(1)
         assert min(recipe.weights.values()) >= 0
         assert recipe.weights.keys() <= {one.id for one in now.kept}
@@ -279,7 +270,7 @@ def test_the_family_that_does_better_takes_part_and_a_tie_changes_nothing():
                 batch.predictions["theirs"][:] = batch.predictions["mine"]
         kept = [Kept("mine", ALL, 0, 1000), Kept("theirs", other, 0, 1000)]
         now = situation(stream, kept, Recipe({"mine": 1.0}))
-        assert decisions.chosen(now, "all") == expected
+        assert recipes.chosen(now, "all") == expected
 
 
 # ---------------------------------------------------------------------------------------------- deploy?
@@ -320,6 +311,25 @@ def test_a_model_trained_just_now_waits_in_the_shadow():
     proposal = decisions.propose(replace(now, kept=fresh), AUC, Proving())
     assert proposal.recipe is None or "fresh" not in proposal.recipe.weights
     assert decisions.propose(situation([], now.kept, now.served), AUC, Proving()).recipe is None
+
+
+def test_what_is_no_longer_kept_is_not_proposed():
+    """A run that was cut off after it had deleted old models asks again, of batches that they still predicted."""
+    now = two_models()
+    assert {one for recipe in recipes.suggested(now) for one in recipe.weights} == {"old", "new"}
+    for gone, left in (("old", "new"), ("new", "old")):
+        fewer = replace(now, kept=[one for one in now.kept if one.id != gone])
+        assert {one for recipe in recipes.suggested(fewer) for one in recipe.weights} == {left}
+    assert recipes.suggested(replace(now, kept=[])) == []
+
+
+def test_a_handful_of_rows_proves_nothing():
+    proof = decisions.prove(
+        two_models(batches=1, rows=30), Recipe({"new": 1.0}), AUC, Proving(confidence=0.5)
+    )
+    assert proof is not None
+    assert not proof.proven
+    assert "20 rows are needed" in proof.why
 
 
 def test_noise_is_hardly_ever_proven():

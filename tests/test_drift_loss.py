@@ -302,3 +302,43 @@ def test_a_worse_reference_never_gives_a_lower_bar(proof, worse):
     raised = [max(worse, proof[0]), *proof[1:]]
     low, high = (loss.bar(loss.reference(np.array(rows))) for rows in (proof, raised))
     assert high >= low - 2e-6
+
+
+# ---------------------------------------------------------------------------------------------- champions that succeed
+def test_the_parts_of_the_rate_of_all_champions_of_a_line_add_up_to_half():
+    generator = np.random.default_rng(1)
+    state, levels = loss.reference(generator.random(200) * 0.3), []
+    for _ in range(500):
+        levels.append(loss.reference(np.zeros(0), number=state["number"])["level"])
+        state = loss.succeeded(state, generator.random(200) * 0.3)
+    assert state["number"] == 501
+    assert sum(levels) == pytest.approx(loss.RATE / 2 * (1 - 1 / 501))
+
+
+def test_a_champion_recalibrated_on_harm_goes_on_with_the_bar_and_the_evidence_of_its_predecessor():
+    generator = np.random.default_rng(2)
+    state = loss.reference(generator.random(500) * 0.2)
+    bar = loss.bar(state)
+    for number in range(40):
+        harm = generator.random(60) * 0.4
+        state, said = loss.update(state, str(number), harm)
+        if said.drifted:
+            break
+        state = loss.succeeded(state, harm)
+        assert loss.bar(state) <= bar
+    assert said.drifted
+    assert loss.onset(state) == "0"
+
+
+def test_a_better_champion_lowers_the_bar_and_one_that_answers_an_alarm_begins_anew():
+    generator = np.random.default_rng(3)
+    state = loss.reference(generator.random(500) * 0.4)
+    better = loss.succeeded(state, generator.random(2000) * 0.1)
+    assert loss.bar(better) < loss.bar(state)
+    assert better["number"] == 2
+    for number in range(20):
+        better, said = loss.update(better, str(number), generator.random(500) * 0.6)
+    assert said.drifted
+    answer = loss.succeeded(better, generator.random(300) * 0.6)
+    assert (answer["number"], loss.evidence(answer) < 1, answer["batches"]) == (1, True, [])
+    assert loss.bar(answer) > 0.3

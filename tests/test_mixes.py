@@ -7,9 +7,9 @@ import skops.io
 from scipy.special import expit, logit
 
 from pipeline import calllist, mixes, models
-from pipeline.decisions import Recipe
 from pipeline.errors import CheckFailed
 from pipeline.mixes import Mix
+from pipeline.recipes import Recipe
 from tests.tables import COLUMNS, clients
 
 TASKS = ("classification", "regression")

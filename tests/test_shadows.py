@@ -1,9 +1,7 @@
 """Kept models: those in service and in their shadow, through ticks, damage, losses and runs that are cut off."""
 
 import json
-import logging
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -13,8 +11,9 @@ import pytest
 
 import deployment
 from pipeline import batches, decisions, models, releases, shadows
-from pipeline.decisions import Proposal, Recipe, Situation
+from pipeline.decisions import Proposal
 from pipeline.errors import CheckFailed
+from pipeline.recipes import Recipe, Situation
 from pipeline.shadows import Shadow
 from tests.project import Project, clients
 
@@ -48,15 +47,6 @@ def mixed_run(tmp_path_factory: pytest.TempPathFactory) -> Project:
 def mixed(mixed_run: Project, tmp_path: Path) -> Project:
     """Give a project of its own to the test, in which a mix is live."""
     return mixed_run.copied(tmp_path / "a project")
-
-
-@pytest.fixture
-def told(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
-    """Give what is logged."""
-    logger = logging.getLogger("pipeline")
-    propagated, logger.propagate = logger.propagate, True
-    yield caplog
-    logger.propagate = propagated
 
 
 def kept(project: Project) -> dict[str, Shadow]:

@@ -11,7 +11,10 @@ most, whatever the losses' distribution. Several shares are played side by side,
 `bar` is not the mean loss of the proof rows, which are few, but an upper confidence bound of what they estimate, found
 by betting against every candidate (Waudby-Smith & Ramdas, JRSS B 2024, arXiv 2010.09686; on a model's risk: Podkopaev
 & Ramdas, arXiv 2110.06177). Half of the rate of false alarms is for a bar that is too low by bad luck, half for the
-sum. So without drift at most `rate` (5 %) of a champion's decades, of 3,650 batches, have an alarm. What is betted on:
+sum. So without drift at most `rate` (5 %) of decades, of 3,650 batches, have an alarm, also if one champion succeeds
+another: the alarm goes over (`succeeded`), and each further reference has a smaller part of the rate.
+
+What is betted on:
 
 - Classification: the squared error of the probability, 0 to 1, whose mean is the Brier score.
 - Regression: the absolute error over a reference scale, at most 1. A bet needs bounded losses; the absolute error lets
@@ -61,6 +64,13 @@ def squared(truth: np.ndarray, probability: np.ndarray) -> np.ndarray:
     return (np.asarray(probability, float) - np.asarray(truth, float)) ** 2
 
 
+def of_rows(task: str, truth: np.ndarray, prediction: np.ndarray, scale: float | None) -> np.ndarray:
+    """Give the loss of each row for the task, 0 to 1; `scale` is that of `absolute`, and nothing to classification."""
+    if task == "classification":
+        return squared(truth, prediction)
+    return absolute(truth, prediction, scale or 0.0)
+
+
 def absolute(truth: np.ndarray, value: np.ndarray, scale: float) -> np.ndarray:
     """Give the loss of each row for regression, 0 to 1: the absolute error over `scale`, at most 1.
 
@@ -86,25 +96,33 @@ def error_scale(truth: np.ndarray, value: np.ndarray) -> float:
 
 
 def reference(
-    losses: np.ndarray, rate: float = RATE, tolerance: float = TOLERANCE, scale: float | None = None
+    losses: np.ndarray,
+    rate: float = RATE,
+    tolerance: float = TOLERANCE,
+    scale: float | None = None,
+    number: int = 1,
 ) -> State:
     """Give the state of a champion just deployed, from its losses on the proof rows; it goes into JSON.
 
-    Without proof rows the first batch will do. `scale` is only kept, for `absolute`. Raise ValueError if a loss is
-    not a number from 0 to 1, or the rate is not between 0 and 1, or the tolerance is below 0.
+    Without proof rows the first batch will do. `scale` is only kept, for `absolute`. `number` is that of the champion
+    in its line: the chances of a bar too low, rate / (2 number (number + 1)), add up to rate / 2. Raise ValueError if
+    a loss is not a number from 0 to 1, or the rate is not between 0 and 1, or the tolerance is below 0.
     """
     losses = _checked(losses)
     if not (0 < rate < 1 and tolerance >= 0):
         raise ValueError(f"rate {rate} must be between 0 and 1, tolerance {tolerance} at least 0")
     kept = _spread(losses)
+    level = rate / (2 * number * (number + 1))
     return {
         "rate": rate,
+        "level": level,
+        "number": number,
         "tolerance": tolerance,
         "scale": scale,
         "loss": float(losses.mean()) if len(losses) else None,
         "rows": len(losses),
         "kept": kept.round(6).tolist(),
-        "bound": upper_bound(kept, rate / 2),
+        "bound": upper_bound(kept, level),
         "sums": [LOWEST] * len(STAKES),
         "best": [LOWEST] * len(STAKES),
         "since": [""] * len(STAKES),
@@ -120,11 +138,13 @@ def succeeded(state: State, losses: np.ndarray) -> State:
     predecessor would take the harm for usual. So the lower bar stays, with the evidence against it. After an alarm,
     which the new champion is the answer to, all begins anew. Raise ValueError as `reference` does.
     """
-    own = reference(losses, state["rate"], state["tolerance"], state["scale"])
+    settings = (state["rate"], state["tolerance"], state["scale"])
     if state["loss"] is None or evidence(state) >= threshold(state):
-        return own
+        return reference(losses, *settings)
+    own = reference(losses, *settings, number=state["number"] + 1)
     kept = state if own["loss"] is None or bar(state) <= bar(own) else own
-    return kept | {name: state[name] for name in ("sums", "best", "since", "batches", "latest")}
+    went_on = ("sums", "best", "since", "batches", "latest")
+    return kept | {"number": own["number"]} | {name: state[name] for name in went_on}
 
 
 def update(state: State, batch: str, losses: np.ndarray) -> tuple[State, Verdict]:
@@ -158,7 +178,7 @@ def update(state: State, batch: str, losses: np.ndarray) -> tuple[State, Verdict
     }
     if round(sum(state["kept"])) < GROWN and evidence(state) < threshold(state):
         kept = np.array(state["kept"]) + _spread(losses)
-        bound = min(state["bound"], upper_bound(kept, state["rate"] / 2))
+        bound = min(state["bound"], upper_bound(kept, state["level"]))
         after |= {"kept": kept.round(6).tolist(), "bound": bound}
     return after, verdict(after)
 
