@@ -144,11 +144,10 @@ def promote(
     kept = {one.id: one for one in shadows.kept(config)}
     release = None
     reasons = [*why, *proposal.reasons]
-    if proposal.recipe is not None:
-        inside = [kept[one] for one in proposal.recipe.weights]
-        truth, prediction = decisions.unseen(now, proposal.recipe)
+    if proposal.recipe is not None and proposal.proof is not None:
+        inside, proof = [kept[one] for one in proposal.recipe.weights], proposal.proof
         release = _release(
-            config, book, champion, proposal.recipe, inside, truth, prediction, reasons, newest
+            config, book, champion, proposal.recipe, inside, proof.truth, proof.predicted, reasons, newest
         )
         make_live(config, book, release)
         now = replace(now, served=proposal.recipe)

@@ -91,11 +91,8 @@ def score_champion(config: Config, book: Records, champion: Release) -> Result:
 
 
 def alarms(config: Config, book: Records) -> dict[int, bool]:
-    """Say for the first file of each scored batch whether the loss had risen there (`drift.harm`)."""
-    found: dict[int, list[Any]] = {}
-    for verdict in book.verdicts():
-        found.setdefault(verdict.first_file, []).append(verdict)
-    return {first: bool(drift.harm(verdicts, config.drift.require)) for first, verdicts in found.items()}
+    """Say for the first file of each scored batch whether the loss had risen there."""
+    return {one.first_file: bool(one.drifted) for one in book.verdicts() if one.test == loss.TEST}
 
 
 def score_batch(
@@ -113,9 +110,10 @@ def score_batch(
     if config.task == "regression" and state["scale"] is None:  # it was deployed before there was an alarm
         state = loss.reference(np.empty(0), scale=loss.error_scale(truth, prediction))
     lost = loss.of_rows(config.task, truth, prediction, state["scale"])
-    state, alarm = loss.update(state, batch, lost)
     past = history(config, book, metric, champion.id)
-    verdicts = [*_judge(config, book, metric, champion, score, past), alarm]
+    tests = _judge(config, book, metric, champion, score, past)
+    state, alarm = loss.update(state, batch, lost, drift.agreed(tests, config.drift.require))
+    verdicts = [*tests, alarm]
     batches.save(config, batch, _seen_by_all(config, champion, rows, span, truth, prediction))
     book.add_score(champion.id, batch, span, metric.name, score, verdicts, state)
     log.info("batch %s: %s %s", batch, metric.name, score)

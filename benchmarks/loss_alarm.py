@@ -25,6 +25,7 @@ MOST_FALSE = 0.05  # of decades
 LATEST = {200: 5, 2_000: 1}  # rows of a batch: batches until a flipped coefficient is found, median
 QUIET = 30  # batches before the change
 CHAMPIONS = 100
+TESTS = ["worst_score", "two_sigma", "iqr"]
 SUCCEEDED = (5, 20)  # batches after which another champion takes over
 
 
@@ -77,17 +78,38 @@ def alarmed(
     return False
 
 
+def backed(generator: np.random.Generator, fine: np.ndarray, proof: int, rows: int, every: int) -> bool:
+    """Say the same of the alarm as a run asks it: with its tolerance, and with the score tests' agreement."""
+    state = loss.reference(drawn(generator, fine, proof))
+    past: list[float] = []
+    before: list[float] = []
+    for batch in range(loss.DECADE):
+        if batch and batch % every == 0:
+            state = loss.succeeded(state, drawn(generator, fine, proof))
+            past, before = [], past
+        losses = drawn(generator, fine, rows)
+        scores = drift.expected(past, before, drift.Settings().min_history)
+        agree = rules(float(losses.mean()), scores, TESTS)[-1]
+        state, verdict = loss.update(state, str(batch), losses, agree)
+        if verdict.drifted:
+            return True
+        past += [] if agree else [float(losses.mean())]
+    return False
+
+
 def succession(generator: np.random.Generator, fine: np.ndarray, decades: int) -> tuple[list[str], bool]:
     """Give the table of false alarms where a champion is replaced every few batches, and whether they are few."""
     lines = [f"\nThe same if champions, all as good, succeed each other, {decades} decades without drift\n",
-             "| proof rows | rows a batch | a new champion every | decades with a false alarm | at most |",
-             "|---|---|---|---|---|"]  # fmt: skip
+             "| proof rows | rows a batch | a new champion every | decades with a false alarm | and if the score tests "
+             "count | at most |", "|---|---|---|---|---|---|"]  # fmt: skip
     held = True
     for proof, rows, every in itertools.product((100, 400), BATCHES, SUCCEEDED):
         false = sum(alarmed(generator, fine, proof, rows, every) for _ in range(decades))
-        held &= false <= MOST_FALSE * decades + 0.5
+        others = sum(backed(generator, fine, proof, rows, every) for _ in range(decades))
+        held &= max(false, others) <= MOST_FALSE * decades + 0.5
         lines.append(
-            f"| {proof:,} | {rows:,} | {every} batches | **{false}** of {decades} | {MOST_FALSE:.0%} |"
+            f"| {proof:,} | {rows:,} | {every} batches | **{false}** of {decades} | **{others}** of {decades} "
+            f"| {MOST_FALSE:.0%} |"
         )
     return lines, held
 
@@ -108,18 +130,17 @@ def delay(
 
 def classic(generator: np.random.Generator, fine: np.ndarray, flipped: np.ndarray, years: int) -> list[str]:
     """Give the table of the classic tests on the batches' Brier scores."""
-    tests = ["worst_score", "two_sigma", "iqr"]
     lines = [f"\nClassic tests on the Brier score of each batch, {years} years of 365 batches without drift\n",
              "| rule | rows a batch | batches with a false alarm | years with one | delay of a flip, median |",
              "|---|---|---|---|---|"]  # fmt: skip
     for rows in BATCHES:
-        quiet = [year(generator, fine, rows, tests) for _ in range(years)]
+        quiet = [year(generator, fine, rows, TESTS) for _ in range(years)]
         fired = np.array(quiet)  # (years, batches, rules)
         late = []
         for _ in range(years):
             past = [float(drawn(generator, fine, rows).mean()) for _ in range(QUIET)]
-            late.append(first([drawn(generator, flipped, rows).mean() for _ in range(20)], past, tests))
-        for position, rule in enumerate([*tests, "two of these agree"]):
+            late.append(first([drawn(generator, flipped, rows).mean() for _ in range(20)], past, TESTS))
+        for position, rule in enumerate([*TESTS, "two of these agree"]):
             false, any_year = fired[:, :, position].mean(), fired[:, :, position].any(axis=1).mean()
             found = statistics.median(one[position] for one in late)
             lines.append(f"| {rule} | {rows:,} | {false:.2%} | {any_year:.0%} | {found:g} |")

@@ -318,7 +318,7 @@ class Retraining(Section):
 
     policy: str = "adaptive"
     growth: Annotated[float, Field(gt=1)] = 1.35
-    price: Annotated[float, Field(gt=0)] = 0.025
+    price: Annotated[float, Field(gt=0)] = 0.01
     recent: Annotated[int, Field(ge=1)] = 10
     min_rows: Annotated[int, Field(ge=10)] = 100
     cooldown: Count = 1

@@ -9,25 +9,29 @@ What could be served is said in `recipes`. A new model waits unserved until a re
 - **Proof** (Diebold & Mariano 1995): paired differences of squared errors, on the rows `PROOF` of batches that no model
   of either recipe learnt from; weights, slope and shift are fitted on the rows between. So both are compared on the
   same rows, and neither has learnt from any. (Models learn from all of them, later.)
+- **Succession**: a model that was trained just now has seen every row there is. It takes its predecessor's place at
+  once if the way it was made is proven: if earlier such successions gained much, by the same comparison.
 
 Every decision carries its reasons in words, also the decision to do nothing.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from pipeline import recipes
 from pipeline.metrics import Metric, resamples
-from pipeline.recipes import DECAY, PARTS, PROOF, WINDOWS, Batch, Recipe, Situation
+from pipeline.recipes import DECAY, PARTS, PROOF, WINDOWS, Batch, Kept, Recipe, Situation
 
 TOLD = {"all": "all history", "recent": "newest batches"}
 PROOF_BATCHES, PROOF_DECAY = 8, 0.7
 FEWEST = 20  # rows of a proof: with fewer the confidence, which takes means for normal, is worth nothing
 WORTH = 0.015  # of the squared error: a smaller gain is not worth a deployment
-SURE = 0.95  # confidence at which "worse" is sure
+# of the squared error, that earlier successions gained: then the next one needs no rows of its own
+MUCH = 0.1
+SURE = 0.95  # confidence that something is sure
 RARE = 2.5  # "recent" is due when the history has grown by growth to this power, unless ageing was measured
 DOUBT = 10.0  # standard deviation of the ageing expected from growth, as a multiple of it
 LATEST = 1.5  # times the age at which growth would do: then a training is due, whatever ageing was measured to cost
@@ -42,7 +46,7 @@ class Retraining:
 
     growth: float = 1.35
     cooldown: int = 1
-    price: float = 0.025  # of a training: loss of a batch, in units where a fair coin's squared error is 1/4
+    price: float = 0.01  # of a training: loss of a batch, in units where a fair coin's squared error is 1/4
     every: int = 1
     min_rows: int = 0
 
@@ -72,11 +76,12 @@ class Proof:
     challenger: float
     gain: float  # mean squared error less, newer batches weigh more
     error: float  # standard error of the gain
-    confidence: float  # that there is a gain
     rows: int
     batches: int
     proven: bool
     why: str
+    truth: np.ndarray  # (rows,), oldest first
+    predicted: np.ndarray  # (rows,), by the challenger
 
 
 @dataclass(frozen=True)
@@ -209,15 +214,18 @@ def _pace(now: Situation) -> float:
 
 
 def ageing(now: Situation, slot: str) -> tuple[float, float]:
-    """Give what a batch of age costs a row of what's served, by the slot's usual share; and 1 / variance of that.
+    """Give what a batch of age costs a row of what's served, by the slot's share; and 1 / variance of that.
 
     It's the slope, through the origin, of what newer models gained on their predecessors over how much newer they were.
+    A share is the mean of the usual one and of what suits the batches.
     """
     window, above, below = slot.partition("/")[0], 0.0, 0.0
     upto, line = _upto(now, slot), recipes.lineage(now, slot)
     seen, scale = recipes.seen_by_parts(now), recipes.unit(now)
-    mine = sum(share for part, share in PARTS.items() if part[0] == window)
-    others = {part: share for part, share in PARTS.items() if part[0] != window}
+    suited = dict(zip(PARTS, recipes.weights(seen, scale), strict=True))
+    shares = {part: (usual + float(suited[part])) / 2 for part, usual in PARTS.items()}
+    mine = sum(share for part, share in shares.items() if part[0] == window)
+    others = {part: share for part, share in shares.items() if part[0] != window}
     for age, batch, models in seen:
         new, old = line.get(batch.number, ("", ""))
         if new == old or new not in upto or old not in upto:
@@ -246,13 +254,80 @@ def _upto(now: Situation, slot: str) -> dict[str, float]:
 # ------------------------------------------------------------------------------------------------ deploy?
 def propose(now: Situation, metric: Metric, settings: Proving, seed: int = 0) -> Proposal:
     """Say what should be served from now on, if it's proven to be better than what is."""
-    others = [recipe for recipe in recipes.suggested(now) if recipe != now.served]
+    following = succeeding(now)
+    proof = prove_succession(now, metric, settings, seed) if following else None
+    if following and proof and proof.proven:
+        return Proposal(
+            following, proof, [f"trained just now as its predecessors were, of which: {proof.why}"]
+        )
+    found = recipes.suggested(now)
+    others = [
+        recipe for recipe in [*found, *(halfway(now.served, one) for one in found)] if recipe != now.served
+    ]
     proofs = [(recipe, prove(now, recipe, metric, settings, seed)) for recipe in others]
     considered = [(recipe, proof) for recipe, proof in proofs if proof is not None]
     if not considered:
         return Proposal(None, None, ["nothing else can be compared yet with what is served"])
-    recipe, proof = max(considered, key=lambda one: (one[1].proven, one[1].gain - one[1].error))
+    recipe, proof = max(considered, key=lambda one: (one[1].proven, one[1].gain - 2 * one[1].error))
     return Proposal(recipe if proof.proven else None, proof, [proof.why], considered)
+
+
+def halfway(old: Recipe, new: Recipe) -> Recipe:
+    """Give the recipe between two, with the new one's models: of a gain that is unsure it has most, for less risk."""
+    shift, slope = round((old.shift + new.shift) / 2, 3), round((old.slope + new.slope) / 2, 2)
+    if old.weights.keys() != new.weights.keys():
+        return Recipe(new.weights, shift, slope)
+    return Recipe(
+        recipes.rounded({one: old.weights[one] + new.weights[one] for one in new.weights}), shift, slope
+    )
+
+
+def succeeding(now: Situation) -> Recipe | None:
+    """Give what is served with models that were trained just now in their predecessors' places; None if there are none.
+
+    After an alarm none are: what was learnt before it proves nothing.
+    """
+    heirs = {} if now.alarm else {old.id: new.id for old, new in _successions(now)}
+    if not heirs:
+        return None
+    return replace(
+        now.served, weights={heirs.get(one, one): share for one, share in now.served.weights.items()}
+    )
+
+
+def _successions(now: Situation) -> list[tuple[Kept, Kept]]:
+    """Give the newest served model of each slot in which a model has just seen every row there is, and that one."""
+    found = []
+    for new in now.kept:
+        older = [one for one in now.kept if one.slot == new.slot and one.id in now.served.weights]
+        shown = new.upto == now.newest and not any(new.id in batch.predictions for batch in now.batches)
+        if shown and new not in older and older:
+            found.append((max(older, key=lambda one: one.upto), new))
+    return found
+
+
+def prove_succession(now: Situation, metric: Metric, settings: Proving, seed: int = 0) -> Proof | None:
+    """Compare, on the newest batches that neither learnt from, earlier models of these slots with their predecessors.
+
+    Each is taken in the mix that is served, with the models that were newest then. None if there are no such batches.
+    """
+    served = [model for model in now.kept if model.id in now.served.weights]
+    lines = {slot: recipes.lineage(now, slot) for slot in {model.slot for model in served}}
+    newest = {model.slot: model.id for model in sorted(served, key=lambda model: model.upto)}
+    heirs = {old.id for old, _ in _successions(now)}
+    batches, theirs, ours = [], [], []
+    for batch in now.batches if len(served) == len(now.served.weights) else []:
+        pairs = {model.id: lines[model.slot].get(batch.number, ("", "")) for model in served}
+        if any(not new for new, _ in pairs.values()) or any(len(set(pairs[one])) < 2 for one in heirs):
+            continue
+        after = {one.id: batch.predictions[pairs[one.id][one.id != newest[one.slot]]] for one in served}
+        before = after | {one: batch.predictions[pairs[one][1]] for one in heirs}
+        batches.append(batch)
+        theirs.append(now.served.predict(before, now.task))
+        ours.append(now.served.predict(after, now.task))
+    sure = replace(settings, confidence=max(settings.confidence, SURE))
+    last = slice(-PROOF_BATCHES, None)
+    return _compared(now, batches[last], theirs[last], ours[last], metric, sure, seed, MUCH)
 
 
 def fair(now: Situation, recipe: Recipe) -> list[Batch]:
@@ -261,49 +336,54 @@ def fair(now: Situation, recipe: Recipe) -> list[Batch]:
     return [batch for batch in now.batches if models <= batch.predictions.keys()][-PROOF_BATCHES:]
 
 
-def unseen(now: Situation, recipe: Recipe) -> tuple[np.ndarray, np.ndarray]:
-    """Give truth and prediction of a recipe, shape (rows,), on the rows of its proof, oldest batch first."""
-    batches = fair(now, recipe)
-    none = [np.empty(0)]
-    truth = np.concatenate([batch.truth[PROOF] for batch in batches] or none)
-    found = [recipe.predict(batch.predictions, now.task)[PROOF] for batch in batches]
-    return truth, np.concatenate(found or none)
-
-
 def prove(now: Situation, recipe: Recipe, metric: Metric, settings: Proving, seed: int = 0) -> Proof | None:
     """Compare a recipe with what is served, paired, on rows that neither has learnt from; None if there are none."""
     batches = fair(now, recipe)
+    theirs, ours = (
+        [one.predict(batch.predictions, now.task) for batch in batches] for one in (now.served, recipe)
+    )
+    return _compared(now, batches, theirs, ours, metric, settings, seed, WORTH)
+
+
+def _compared(
+    now: Situation,
+    batches: Sequence[Batch],
+    theirs: Sequence[np.ndarray],
+    ours: Sequence[np.ndarray],
+    metric: Metric,
+    settings: Proving,
+    seed: int,
+    worth: float,
+) -> Proof | None:
+    """Compare two predictions of the same batches on their rows `PROOF`; None if there are none."""
     if not sum(len(batch.truth[PROOF]) for batch in batches):
         return None
     truth = np.concatenate([batch.truth[PROOF] for batch in batches])
-    theirs, ours = (
-        np.concatenate([one.predict(batch.predictions, now.task)[PROOF] for batch in batches])
-        for one in (now.served, recipe)
-    )
+    champion, challenger = (np.concatenate([one[PROOF] for one in each]) for each in (theirs, ours))
     ages = np.repeat(np.arange(len(batches))[::-1], [len(batch.truth[PROOF]) for batch in batches])
     shares = PROOF_DECAY**ages / np.sum(PROOF_DECAY**ages)
-    before, after = (theirs - truth) ** 2, (ours - truth) ** 2
+    before, after = (champion - truth) ** 2, (challenger - truth) ** 2
     gain = float(shares @ (before - after))
     error = math.sqrt(float(shares**2 @ (before - after - gain) ** 2))
     confidence = 0.5 * (1 + math.erf(gain / error / math.sqrt(2))) if error else float(gain > 0)
-    worth = WORTH * float(shares @ before)
+    enough = worth * float(shares @ before)
     objection = ""
     if len(truth) < FEWEST:
         objection = f"{FEWEST} rows are needed"
     elif confidence < settings.confidence:
         objection = f"{settings.confidence:.0%} is needed"
-    elif gain <= worth:
-        objection = f"a deployment now is worth it from {worth:.2g} on"
+    elif gain <= enough:
+        objection = f"a deployment now is worth it from {enough:.2g} on"
     else:
-        objection = _objection(metric, truth, theirs, ours, settings, seed)
-    champion, challenger = metric.score(truth, theirs), metric.score(truth, ours)
+        objection = _objection(metric, truth, champion, challenger, settings, seed)
+    scores = metric.score(truth, champion), metric.score(truth, challenger)
     why = (
-        f"{metric.name} {challenger:.4g} against the champion's {champion:.4g} on the same {len(truth):,} rows of "
+        f"{metric.name} {scores[1]:.4g} against the champion's {scores[0]:.4g} on the same {len(truth):,} rows of "
         f"{len(batches)} batch(es) that neither learnt from, squared error {'less' if gain > 0 else 'more'} by "
         f"{abs(gain):.2g} a row, {confidence:.0%} sure that it's less"
     )
     why += f": {objection}" if objection else ""
-    return Proof(champion, challenger, gain, error, confidence, len(truth), len(batches), not objection, why)
+    return Proof(*scores, gain, error, len(truth), len(batches), not objection, why, truth, challenger)
 
 
 def _objection(

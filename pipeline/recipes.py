@@ -208,11 +208,16 @@ def suggested(now: Situation) -> list[Recipe]:
     shares = {model: share for model, share in shares.items() if share >= LEAST and model in there}
     if not shares:
         return []
-    rounded = {model: round(share / sum(shares.values()), 2) for model, share in shares.items()}
-    rounded[max(rounded, key=lambda model: rounded[model])] += 1 - sum(rounded.values())
     told = [(batch.truth[LEARNT], mean(best, models, batch)[LEARNT]) for _, batch, models in seen]
     found = dict.fromkeys((round(slope, 2), round(shift, 3)) for slope, shift in calibrations(told, now.task))
-    return [Recipe(rounded, shift, slope) for slope, shift in found]
+    return [Recipe(rounded(shares), shift, slope) for slope, shift in found]
+
+
+def rounded(shares: Mapping[str, float]) -> dict[str, float]:
+    """Give shares that sum to 1, in hundredths."""
+    found = {one: round(share / sum(shares.values()), 2) for one, share in shares.items()}
+    found[max(found, key=lambda one: found[one])] += 1 - sum(found.values())
+    return found
 
 
 def calibrations(told: Sequence[tuple[np.ndarray, np.ndarray]], task: str) -> list[tuple[float, float]]:

@@ -157,7 +157,7 @@ class Replay:
         decision = self.decided(now)
         made = self._train(now, decision.windows) if decision.yes else []
         now = self._situation(labelled)
-        reasons, deployed = decision.reasons, None
+        reasons, deployed, proof = decision.reasons, None, None
         if self._unproven:
             deployed = Recipe({made[0]: 1.0}) if made else None
         else:
@@ -165,10 +165,10 @@ class Replay:
             asked = self.config.deployment
             proving = decisions.Proving(asked.margin, asked.confidence)
             proposal = decisions.propose(now, metric, proving, self.config.model.seed)
-            reasons, deployed = [*reasons, *proposal.reasons], proposal.recipe
+            reasons, deployed, proof = [*reasons, *proposal.reasons], proposal.recipe, proposal.proof
         if deployed is not None:
             self.deployed.append((at, self.recipe, deployed))
-            self._begin(now, deployed)
+            self._begin(deployed, proof)
         wanted = decisions.keep(replace(now, served=self.recipe))
         self.kept = [one for one in self.kept if one.id in wanted]
         done = "deployed" if deployed else "trained" if made else "kept"
@@ -225,13 +225,14 @@ class Replay:
         if self.state["loss"] is None and self.task == "regression":
             self.state = loss.reference(np.empty(0), scale=loss.error_scale(truth, own))
         lost = loss.of_rows(self.task, truth, own, self.state["scale"])
-        self.state, alarm = loss.update(self.state, str(tick), lost)
-        if drift.agreed(verdicts, asked.require):
+        agreed = drift.agreed(verdicts, asked.require)
+        self.state, alarm = loss.update(self.state, str(tick), lost, agreed)
+        if agreed:
             self.drifts.append("; ".join(one.why for one in verdicts if one.drifted))
         elif scores.new == scores.new and not alarm.drifted:
             self.past.append(scores.new)
-        if why := drift.harm([*verdicts, alarm], asked.require):
-            self.alarms.append(why)
+        if alarm.drifted:
+            self.alarms.append(alarm.why)
 
     def _train(self, now: Situation, windows: tuple[str, ...]) -> list[str]:
         """Fit what competes on these windows; after an alarm without a third of the rows since the loss rose."""
@@ -279,11 +280,11 @@ class Replay:
             )
         )
 
-    def _begin(self, now: Situation, recipe: Recipe) -> None:
+    def _begin(self, recipe: Recipe, proof: decisions.Proof | None) -> None:
         """Let the alarm and the score history of what is deployed begin with the rows of its proof."""
         self.recipe, self.before, self.past = recipe, self.past, []
         self.alarms, self.drifts = [], []
-        truth, own = decisions.unseen(now, recipe)
+        truth, own = (proof.truth, proof.predicted) if proof else (np.empty(0), np.empty(0))
         self.state = loss.succeeded(self.state, loss.of_rows(self.task, truth, own, self.state["scale"]))
 
     def _kept(self, name: str) -> Kept:

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import batches, cohorts, drift, files, models
+from pipeline import batches, cohorts, files, models
 from pipeline.config import Config
 from pipeline.drift import loss
 from pipeline.errors import CheckFailed
@@ -220,8 +220,10 @@ def harmed_file(book: Records, champion: Release) -> int | None:
 
 
 def loss_state(book: Records, champion: Release) -> dict[str, Any]:
-    """Give the state of the alarm on the champion's loss, after the batches on record."""
-    return book.loss_state(champion.id) or champion.manifest.get("loss") or loss.reference(np.empty(0))
+    """Give the state of the alarm on the champion's loss, after the batches on record; anew if it's of another form."""
+    anew = loss.reference(np.empty(0))
+    found = book.loss_state(champion.id) or champion.manifest.get("loss") or anew
+    return found if found.keys() == anew.keys() else anew
 
 
 def since_training(
@@ -233,8 +235,7 @@ def since_training(
         by_batch.setdefault(verdict.batch, []).append(verdict)
     alarm, told = [], []
     for batch, found in by_batch.items():
-        why = drift.harm(found, config.drift.require)
-        alarm += [f"batch {batch}: {why}"] if why else []
+        alarm += [f"batch {batch}: {row.why}" for row in found if row.test == loss.TEST and row.drifted]
         against = [row for row in found if row.test != loss.TEST and row.drifted]
         if len(against) >= config.drift.require:
             told.append(f"batch {batch}: " + "; ".join(f"{row.test}: {row.why}" for row in against))

@@ -342,3 +342,48 @@ def test_a_better_champion_lowers_the_bar_and_one_that_answers_an_alarm_begins_a
     answer = loss.succeeded(better, generator.random(300) * 0.6)
     assert (answer["number"], loss.evidence(answer) < 1, answer["batches"]) == (1, True, [])
     assert loss.bar(answer) > 0.3
+
+
+# ---------------------------------------------------------------------------------------------- score tests that agree
+def risen(number: int, rows: int = 60) -> np.ndarray:
+    """Give a batch of losses that are somewhat more than those of `begun`."""
+    return np.random.default_rng(100 + number).random(rows) * 0.55
+
+
+def begun() -> loss.State:
+    """Give the state of a champion with a mean loss of 0.2."""
+    return loss.reference(np.random.default_rng(4).random(1_000) * 0.4)
+
+
+def test_far_less_evidence_is_enough_once_the_score_tests_agreed_since_it_began_to_grow():
+    alone, alone_said = loss.update(begun(), "0", risen(0))
+    state, said = loss.update(begun(), "0", risen(0), agreed=True)
+    assert loss.evidence(state) == loss.evidence(alone), "the evidence itself is the same"
+    assert (said.threshold, alone_said.threshold) == (loss.BACKED, loss.threshold(alone))
+    batches = 1
+    while not said.drifted:
+        state, said = loss.update(state, str(batches), risen(batches))
+        alone, alone_said = loss.update(alone, str(batches), risen(batches))
+        batches += 1
+    assert not alone_said.drifted
+    assert loss.BACKED <= loss.evidence(state) < loss.threshold(state)
+    assert "growing since 0, as the score tests agree" in said.why
+    assert loss.succeeded(state, risen(0))["batches"] == [], "that was an alarm, which a new champion answers"
+    assert loss.succeeded(alone, risen(0))["since"] == alone["since"]
+
+
+def test_agreement_is_forgotten_with_the_evidence_it_was_for_and_alone_is_nothing():
+    state, said = loss.update(begun(), "0", np.full(60, 0.1), agreed=True)
+    assert not said.drifted
+    assert loss.evidence(state) < 1
+    for number in range(1, 4):
+        state, said = loss.update(state, str(number), risen(number))
+    assert loss.onset(state) in {"1", "2", "3"}
+    assert said.threshold == loss.threshold(state)
+
+
+def test_a_champion_that_succeeds_inherits_the_agreement():
+    state, _ = loss.update(begun(), "0", risen(0, rows=15), agreed=True)
+    assert loss.evidence(state) < loss.BACKED
+    following = loss.succeeded(state, np.random.default_rng(5).random(500) * 0.45)
+    assert loss.needed(following) == loss.needed(state) == loss.BACKED

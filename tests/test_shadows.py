@@ -21,11 +21,12 @@ LATER = clients(80, seed=50)
 SHARES, SHIFT = {"all": 0.6, "recent": 0.4}, 0.25
 
 
-def mix_of_the_first(now: Situation, *others: Any) -> Proposal:
+def mix_of_the_first(now: Situation, *proving: Any) -> Proposal:
     """Propose, whatever was measured, a mix of the two oldest models."""
     first = min(one.upto for one in now.kept)
     weights = {one.id: SHARES[one.slot.split("/")[0]] for one in now.kept if one.upto == first}
-    return Proposal(Recipe(weights, SHIFT), None, ["asked for by the test"])
+    recipe = Recipe(weights, SHIFT)
+    return Proposal(recipe, decisions.prove(now, recipe, *proving), ["asked for by the test"])
 
 
 @pytest.fixture(scope="session")
@@ -347,11 +348,12 @@ def test_a_run_cut_off_after_it_deployed_leaves_what_is_live_and_the_next_tick_p
     assert {path.name for path in folder(mixed).iterdir()} == decisions.keep(situation(mixed))
 
 
-def mix_of_the_newest(now: Situation, *others: Any) -> Proposal:
+def mix_of_the_newest(now: Situation, *proving: Any) -> Proposal:
     """Propose, whatever was measured, the newest model that didn't learn from the newest batch."""
     unknowing = [one for one in now.kept if one.upto < now.newest]
     newest = max(unknowing, key=lambda one: one.upto)
-    return Proposal(Recipe({newest.id: 1.0}), None, ["asked for by the test"])
+    recipe = Recipe({newest.id: 1.0})
+    return Proposal(recipe, decisions.prove(now, recipe, *proving), ["asked for by the test"])
 
 
 def test_models_of_a_run_cut_off_after_they_were_taken_are_forgotten(mixed):

@@ -11,7 +11,7 @@ from pipeline.drift.diagnosis import Diagnosis, diagnosis
 from pipeline.drift.features import Settings as FeatureSettings
 from pipeline.drift.features import judge_features, stability
 from pipeline.drift.integrity import check as check_integrity
-from pipeline.drift.scores import SCORE_TESTS, Scores, Settings, agreed, expected, harm, judge
+from pipeline.drift.scores import SCORE_TESTS, Scores, Settings, agreed, expected, judge
 from pipeline.drift.sketches import PREDICTION, Observed, Seen, observe, phases, sketch
 from pipeline.drift.verdicts import Verdict
 
@@ -31,7 +31,6 @@ __all__ = [
     "diagnosis",
     "estimate",
     "expected",
-    "harm",
     "judge",
     "judge_features",
     "loss",

@@ -14,6 +14,10 @@ by betting against every candidate (Waudby-Smith & Ramdas, JRSS B 2024, arXiv 20
 sum. So without drift at most `rate` (5 %) of decades, of 3,650 batches, have an alarm, also if one champion succeeds
 another: the alarm goes over (`succeeded`), and each further reference has a smaller part of the rate.
 
+A change that few rows show at once would need many batches to be proven so surely. So far less evidence, `BACKED`, is
+enough where the score tests have agreed since it began to grow. There is no bound for that but a measured rate: see
+`benchmarks/loss_alarm.py`.
+
 What is betted on:
 
 - Classification: the squared error of the probability, 0 to 1, whose mean is the Brier score.
@@ -52,6 +56,7 @@ GROWN = 2_000  # rows of the reference from which no more join: the margin is th
 STAKES = np.array([1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2])  # of the capital; from a small rise to a big one
 DOUBTS = np.array([1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 3 / 4, 0.95])  # the same for bets on the reference
 KNOTS = np.linspace(0, 1, 17)  # losses at which the reference is kept; see `_spread`
+BACKED = 15.0  # evidence that is enough where the score tests agree
 LOWEST = -99.0  # log of a capital: less adds nothing to 1
 SPARE = 10.0  # log of how far past the threshold a capital may go: more would take long to lose when all is well again
 REMEMBERED = 16  # batches by name: a run that is repeated after a crash repeats its last ones
@@ -126,6 +131,7 @@ def reference(
         "sums": [LOWEST] * len(STAKES),
         "best": [LOWEST] * len(STAKES),
         "since": [""] * len(STAKES),
+        "backed": [False] * len(STAKES),
         "batches": [],
         "latest": None,
     }
@@ -139,17 +145,18 @@ def succeeded(state: State, losses: np.ndarray) -> State:
     which the new champion is the answer to, all begins anew. Raise ValueError as `reference` does.
     """
     settings = (state["rate"], state["tolerance"], state["scale"])
-    if state["loss"] is None or evidence(state) >= threshold(state):
+    if state["loss"] is None or evidence(state) >= needed(state):
         return reference(losses, *settings)
     own = reference(losses, *settings, number=state["number"] + 1)
     kept = state if own["loss"] is None or bar(state) <= bar(own) else own
-    went_on = ("sums", "best", "since", "batches", "latest")
+    went_on = ("sums", "best", "since", "backed", "batches", "latest")
     return kept | {"number": own["number"]} | {name: state[name] for name in went_on}
 
 
-def update(state: State, batch: str, losses: np.ndarray) -> tuple[State, Verdict]:
+def update(state: State, batch: str, losses: np.ndarray, agreed: bool = False) -> tuple[State, Verdict]:
     """Give the state after a batch of labelled rows, and what is to be said of the champion now.
 
+    `agreed` says that the score tests found drift in this batch.
     A batch that counted already, or has no rows, changes nothing. The alarm stays on while the evidence is there; a
     new champion gets a new `reference`. Raise ValueError if a loss is not a number from 0 to 1: NaN is a missing
     label or prediction, and to leave those rows out without a word could hide the very rows that went wrong.
@@ -173,10 +180,13 @@ def update(state: State, batch: str, losses: np.ndarray) -> tuple[State, Verdict
         "sums": _bounded(np.logaddexp(state["sums"], 0) + growth, most),
         "best": _bounded(np.maximum(best, 0) + growth, most),
         "since": [batch if new else old for new, old in zip(anew, state["since"], strict=True)],
+        "backed": [
+            agreed or (old and not new) for new, old in zip(anew.tolist(), state["backed"], strict=True)
+        ],
         "batches": [*state["batches"], batch][-REMEMBERED:],
         "latest": {"loss": float(losses.mean()), "rows": len(losses)},
     }
-    if round(sum(state["kept"])) < GROWN and evidence(state) < threshold(state):
+    if round(sum(state["kept"])) < GROWN and evidence(state) < needed(state):
         kept = np.array(state["kept"]) + _spread(losses)
         bound = min(state["bound"], upper_bound(kept, state["level"]))
         after |= {"kept": kept.round(6).tolist(), "bound": bound}
@@ -184,27 +194,33 @@ def update(state: State, batch: str, losses: np.ndarray) -> tuple[State, Verdict
 
 
 def verdict(state: State) -> Verdict:
-    """Give what the batches so far say of the champion: drift if `evidence` is at `threshold` or past it."""
+    """Give what the batches so far say of the champion: drift if `evidence` is what is `needed`, or more."""
     if state["latest"] is None:
         return no_verdict(TEST, "no labelled batch since deployment")
     if bar(state) >= 1:
         few = f"{state['loss']:.3g} a row on {state['rows']:,} rows"
         return no_verdict(TEST, f"the loss at deployment, {few}, leaves no room for a proven rise")
-    found, needed = evidence(state), threshold(state)
+    found, enough = evidence(state), needed(state)
     latest = state["latest"]
     told = (
         f"loss {latest['loss']:.3g} a row on the latest {latest['rows']:,} rows, {state['loss']:.3g} at deployment, "
-        f"up to {bar(state):.3g} passes; evidence {_short(found)} of {_short(needed)} needed"
+        f"up to {bar(state):.3g} passes; evidence {_short(found)} of {_short(enough)} needed"
     )
     if since := onset(state):
-        told += f", growing since {since}"
-    return Verdict(TEST, found >= needed, found, needed, told)
+        told += f", growing since {since}" + (", as the score tests agree" if enough == BACKED else "")
+    return Verdict(TEST, found >= enough, found, enough, told)
 
 
 def onset(state: State) -> str | None:
     """Give the batch since which the evidence has been growing; None if there is none."""
     strongest = int(np.argmax(state["best"]))
     return state["since"][strongest] if evidence(state) >= 1 and state["best"][strongest] > 0 else None
+
+
+def needed(state: State) -> float:
+    """Give the evidence that is needed now: `threshold`, or far less where the score tests agreed since it grew."""
+    backed = onset(state) is not None and state["backed"][int(np.argmax(state["best"]))]
+    return BACKED if backed else threshold(state)
 
 
 def bar(state: State) -> float:

@@ -14,7 +14,6 @@ from pipeline.drift.verdicts import Verdict, no_verdict
 from pipeline.metrics import Metric
 
 SIGMAS = 2.0  # the course's parametric test: mean - 2 standard deviations
-SUSPICION = 20.0  # evidence on the loss that makes the agreement of score tests a reason to train
 WHISKER = 1.5  # Tukey's fence: a quartile and 1.5 interquartile ranges beyond it
 
 
@@ -131,19 +130,3 @@ def agreed(verdicts: Iterable[Verdict], require: int) -> bool:
     """Say whether a batch drifted: at least `require` of the score tests found it, or the alarm on the loss did."""
     found = [verdict.test for verdict in verdicts if verdict.drifted]
     return loss.TEST in found or len(found) >= require
-
-
-def harm(verdicts: Iterable[Verdict], require: int) -> str:
-    """Give why a batch shows that the champion does harm, empty if it doesn't: a reason to train at once.
-
-    That's the alarm on the loss; or, sooner, at least `require` of the score tests where the evidence on the loss is
-    `SUSPICION`. Either alone is not enough: the tests cry wolf, and so little evidence comes by chance.
-    """
-    verdicts = list(verdicts)
-    alarm = next((one for one in verdicts if one.test == loss.TEST), None)
-    if alarm is not None and alarm.drifted:
-        return alarm.why
-    tests = [one.why for one in verdicts if one.drifted]
-    if alarm is None or (alarm.statistic or 0.0) < SUSPICION or len(tests) < require:
-        return ""
-    return "; ".join([*tests, alarm.why])
