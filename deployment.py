@@ -28,6 +28,7 @@ from pipeline import (
     cohorts,
     dataset,
     decisions,
+    files,
     holdout,
     inputs,
     metrics,
@@ -36,6 +37,7 @@ from pipeline import (
     records,
     releases,
     shadows,
+    smoke,
 )
 from pipeline.cli import Result, log
 from pipeline.config import Config
@@ -51,7 +53,6 @@ from pipeline.shadows import Shadow
 
 # rows of a proof; with fewer new ones the test table, which no model learns from either, joins it
 LEAST_PROOF = 30
-SMOKE_ROWS = 200  # on which the file of a release must predict what was proven
 PROOF_SCORES = 10  # a new champion's history begins with at most so many scores, on parts of its proof rows
 
 
@@ -335,17 +336,23 @@ def _release(
         release = releases.make(config.production, draft, texts, facts)
     finally:
         draft.unlink()
-    _smoke(config, book, release, recipe, alone)
+    try:
+        _smoke(config, book, release, recipe, alone)
+    except CheckFailed:
+        files.remove_folder(release.folder)  # it was never live, and never will be
+        raise
     return release
 
 
 def _smoke(config: Config, book: Records, release: Release, recipe: Recipe, alone: dict[str, Any]) -> None:
-    """Raise CheckFailed unless the release's very file predicts, of the newest rows, what the proven models do."""
+    """Raise CheckFailed unless the release's very file predicts, in a process of its own, what the proven models do."""
     newest = book.parts(upto=release.learnt_upto)[-1:]
-    rows = dataset.load(config.ingested, newest).head(SMOKE_ROWS)
+    if not newest:
+        return
+    rows = dataset.load(config.ingested, newest).head(smoke.ROWS)
     seen = models.inputs_of(rows, config.columns.features)
     each = {one: models.predict(model, seen, config.task) for one, model in alone.items()}
-    found = models.predict(models.load(release.model_file), seen, config.task)
+    found = smoke.apart(release, config.ingested, newest[0][1])
     if not np.allclose(found, recipe.predict(each, config.task), rtol=1e-9, atol=1e-12):
         raise CheckFailed(f"{release.model_file}: predicts otherwise than what was proven; not deployed")
 

@@ -4,10 +4,12 @@ import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from hypothesis import settings
 
+from pipeline import smoke
 from tests.project import Project, clients
 
 settings.register_profile("here", deadline=None)  # a busy machine is no failure
@@ -15,6 +17,13 @@ settings.load_profile("here")
 
 # On a few hundred rows the trees' threads spend their time waiting for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def smoke_here() -> Iterator[None]:
+    """Smoke checks of runs in this process are done in it, too; tests that start programs have the real ones."""
+    with mock.patch.object(smoke, "apart", smoke.here):
+        yield
 
 
 @pytest.fixture

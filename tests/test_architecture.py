@@ -26,7 +26,7 @@ LAYERS = [
     shadows
     cohorts
     agenda intake inputs
-    batches mixes replay
+    batches mixes replay smoke
     releases decisions holdout migrations predictions
     records dataset rejected sources
     readers cleaning models drift pictures known recipes
