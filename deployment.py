@@ -224,7 +224,10 @@ def make_live(config: Config, book: Records, release: Release) -> None:
 
 
 def check_production(config: Config, book: Records, live: Release | None) -> None:
-    """Raise CheckFailed if nothing is live although the records say that something was, FileError if it's reversed."""
+    """Raise CheckFailed if nothing is live although the records say that something was, FileError if it's reversed.
+
+    What was made with other versions of libraries is told, or refused with CheckFailed, as configured.
+    """
     known = book.releases()
     if live is None and known:
         raise CheckFailed(
@@ -236,6 +239,8 @@ def check_production(config: Config, book: Records, live: Release | None) -> Non
             f"{book.engine.url.database}: empty, and {live.id} is live: put the database back, or start anew by moving "
             f"{config.production} and {config.ingested} away"
         )
+    if live is not None:
+        releases.check_libraries(live, config.deployment.libraries == "refuse")
 
 
 def put_on_record(book: Records, release: Release) -> None:

@@ -111,14 +111,27 @@ def _pip_install() -> str:
 
 
 def production(config: Config, book: Records) -> Check:
-    """Compare what is deployed with its hashes."""
+    """Compare what is deployed with its hashes, and the libraries it was made with with those here and required."""
+    facts: dict[str, Any] = {"release": None, "verified": False, "problem": None, "libraries": {}}
     try:
         live = releases.current(config.production)
     except CheckFailed as problem:
-        return Check(
-            {"release": None, "verified": False, "problem": str(problem)}, [str(problem)], str(problem)
-        )
-    return Check({"release": live.id if live else None, "verified": live is not None, "problem": None})
+        return Check(facts | {"problem": str(problem)}, [str(problem)], str(problem))
+    if live is None:
+        return Check(facts)
+    facts |= {"release": live.id, "verified": True, "libraries": live.manifest.get("libraries", {})}
+    here = releases.libraries()
+    told = releases.made_with_others(live, here)
+    required = [(package["name"], package["required"] or "") for package in views.packages(config, book)]
+    pins = {name: version.removeprefix("==") for name, version in required if version.startswith("==")}
+    soon = (
+        ""
+        if told
+        else releases.made_with_others(live, here | {name: pins.get(name, here[name]) for name in here})
+    )
+    wrong = [told] if told else [f"once requirements.txt is installed: {soon}"] if soon else []
+    refused = told if config.deployment.libraries == "refuse" else ""
+    return Check(facts, wrong, refused or None)
 
 
 def statistics(config: Config, book: Records) -> Check:

@@ -59,6 +59,8 @@ def run(
     """Score, or rank clients."""
     metric = metrics.chosen(config.task, config.scoring.metric)
     champion = releases.current(config.production)
+    if champion is not None:
+        releases.check_libraries(champion, config.deployment.libraries == "refuse")
     if clients or out:
         return _rank(config, champion, clients, out)
     if model or data:

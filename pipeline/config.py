@@ -339,6 +339,7 @@ class Deployment(Section):
     confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.75
     proof_rows: Annotated[int, Field(ge=10)] = 300
     keep: Annotated[int, Field(ge=2)] = 10
+    libraries: Literal["warn", "refuse"] = "warn"
 
 
 class Config(Section):

@@ -6,8 +6,10 @@ was compared with the manifest's.
 """
 
 import json
+import logging
 import os
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,8 @@ READABLE = (
     "latestscore.txt",
     "ingestedfiles.txt",
 )  # linked beside `current`, where readers look for them
+log = logging.getLogger("pipeline")
+
 LIBRARIES = ("numpy", "pandas", "scikit-learn", "skops")  # whose versions decide what a model file means
 
 
@@ -123,12 +127,45 @@ def make(production: Path, model_file: Path, texts: dict[str, str], facts: dict[
         for name, text in texts.items():
             (draft / name).write_text(text, encoding="utf-8", newline="")
         hashes = {name: files.sha256(draft / name) for name in (MODEL, *texts)}
-        from importlib import metadata  # here: it costs an ingestion more than its database does
-
-        libraries = {name: metadata.version(name) for name in LIBRARIES}
-        manifest = {"id": folder.name, **facts, "libraries": libraries, "files": hashes}
+        manifest = {"id": folder.name, **facts, "libraries": libraries(), "files": hashes}
         (draft / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
     return verified(folder)
+
+
+def libraries() -> dict[str, str]:
+    """Give the version of each library that decides what a model file means; "none" of one that isn't there."""
+    from importlib import metadata  # here: it costs an ingestion more than its database does
+
+    found = {}
+    for name in LIBRARIES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = "none"
+    return found
+
+
+def made_with_others(release: Release, versions: Mapping[str, str]) -> str:
+    """Say what a release was made with, if these versions differ, and what to do; empty if they don't."""
+    made = release.manifest.get("libraries", {})
+    others = {name: version for name, version in made.items() if versions.get(name, version) != version}
+    if not others:
+        return ""
+    told = ", ".join(f"{name} {version} (now {versions[name]})" for name, version in others.items())
+    pins = " ".join(f"{name}=={version}" for name, version in others.items())
+    return (
+        f"{release.folder / MANIFEST}: made with {told}, so its model may predict otherwise; go back to them with "
+        f"`pip install {pins}`, or let `fullprocess.py --force` train a successor"
+    )
+
+
+def check_libraries(release: Release, refuse: bool) -> None:
+    """Warn of a release that was made with other versions of libraries, or raise CheckFailed."""
+    told = made_with_others(release, libraries())
+    if told and refuse:
+        raise CheckFailed(f"{told}, after deployment.libraries: warn in config.yaml")
+    if told:
+        log.warning("%s", told)
 
 
 def go_live(production: Path, release: Release) -> None:

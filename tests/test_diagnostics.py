@@ -44,7 +44,10 @@ def test_the_file_and_the_json_say_the_same(deployed):
     facts = deployed.does("diagnostics.py")
     assert facts == written(deployed)
     assert set(diagnostics.CHECKS) <= set(facts)
-    assert facts["production"] == {"release": deployed.live(), "verified": True, "problem": None}
+    versions = deployed.champion().manifest["libraries"]
+    assert facts["production"] == {
+        "release": deployed.live(), "verified": True, "problem": None, "libraries": versions
+    }  # fmt: skip
     assert facts["statistics"]["rows"] == 300
     assert {timing["step"] for timing in facts["timings"]} >= {"ingestion", "training", "deployment"}
     assert facts["wrong"] == []
@@ -88,6 +91,46 @@ def test_an_altered_production_leaves_with_70_and_the_rest_is_told_all_the_same(
     facts = written(deployed)
     assert facts["production"]["verified"] is False
     assert facts["statistics"]["rows"] == 300
+
+
+def made_with(project: Project, **versions: str) -> None:
+    """Say in the manifest of the live release that it was made with other versions."""
+    manifest = project.production("current") / "manifest.json"
+    facts = json.loads(manifest.read_text())
+    facts["libraries"] |= {name.replace("_", "-"): version for name, version in versions.items()}
+    manifest.write_text(json.dumps(facts))
+
+
+def test_a_release_of_other_libraries_is_told_with_what_to_do_and_serves_on(deployed):
+    made_with(deployed, scikit_learn="0.24.2")
+    deployed.drop("week3.csv", clients(180, seed=3, day=15))
+    ran = deployed.call("fullprocess.py")
+    assert ran.code == 0
+    assert "made with scikit-learn 0.24.2 (now " in ran.err
+    assert "pip install scikit-learn==0.24.2" in ran.err
+    (told,) = deployed.does("diagnostics.py")["wrong"]
+    assert "made with scikit-learn 0.24.2" in told
+
+
+def test_a_release_of_other_libraries_can_be_refused_until_someone_decides(deployed):
+    made_with(deployed, skops="0.1", numpy="1.0")
+    deployed.configure("proof_rows: 100", "proof_rows: 100, libraries: refuse")
+    deployed.drop("week3.csv", clients(180, seed=3, day=15))
+    for script in ("fullprocess.py", "scoring.py", "diagnostics.py"):
+        ran = deployed.call(script)
+        assert ran.code == 70
+        assert ran.err.count("\n") == 1
+        assert "numpy==1.0 skops==0.1" in ran.complaint
+    deployed.configure("libraries: refuse", "libraries: warn")
+    assert deployed.does("fullprocess.py")["outcome"] in {"kept", "deployed"}
+    assert deployed.does("deployment.py", "--verify")["live"]
+
+
+def test_what_the_next_installation_will_change_is_told_before(deployed, tmp_path, monkeypatch):
+    require(monkeypatch, tmp_path, "skops==99.0")
+    wrong = deployed.does("diagnostics.py")["wrong"]
+    (told,) = [line for line in wrong if line.startswith("once requirements.txt is installed")]
+    assert "(now 99.0)" in told
 
 
 def test_a_column_that_says_nothing_is_told(project):
