@@ -41,6 +41,10 @@ KEY = (
 )
 RANK = "_rank"
 NEVER = np.iinfo(np.int64).max
+CHECKSUMMED, VERIFIED = (
+    {"write_page_checksum": True},
+    {"page_checksum_verification": True},
+)  # Parquet's own CRC
 BY_HASH = (ROW, KEY)  # not worth compressing
 
 
@@ -87,7 +91,9 @@ def write_part(ingested: Path, name: str, rows: pa.Table) -> None:
         name: "snappy" if name in texts and name not in repeated else "none" for name in rows.column_names
     }
     with files.replacing(ingested / name) as draft:
-        pq.write_table(rows, draft, compression=squeezed, use_dictionary=repeated, write_statistics=False)
+        pq.write_table(
+            rows, draft, compression=squeezed, use_dictionary=repeated, write_statistics=False, **CHECKSUMMED
+        )
 
 
 def _repeats_itself(column: pa.ChunkedArray) -> bool:
@@ -99,7 +105,7 @@ def _repeats_itself(column: pa.ChunkedArray) -> bool:
 def read_part(ingested: Path, name: str, columns: list[str] | None = None) -> pa.Table:
     """Read the rows of one file. Raise FileError if its part is gone or damaged."""
     try:
-        return pq.read_table(ingested / name, columns=columns, partitioning=None)
+        return pq.read_table(ingested / name, columns=columns, partitioning=None, **VERIFIED)
     except (OSError, pa.ArrowInvalid):
         raise FileError(
             f"{ingested / name}: gone or damaged; its rows come back with `python ingestion.py --rebuild`"

@@ -4,6 +4,7 @@ A file of Parquet for each ingested file with such rows, named by its number: ha
 where rows have a key can a later row be known for the same record; elsewhere nothing is kept.
 """
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,8 @@ from pipeline.rowhash import ROW
 
 if TYPE_CHECKING:
     import pandas as pd
+
+log = logging.getLogger("pipeline")
 
 FOLDER = "predictions"
 MOST = 500  # files kept: labels that take longer are scored with what the model says then
@@ -36,7 +39,7 @@ def remember(config: Config, file: int, rows: "pd.DataFrame", prediction: np.nda
         }
     )
     with files.replacing(_folder(config) / f"{file}.parquet") as draft:
-        pq.write_table(table, draft)
+        pq.write_table(table, draft, **dataset.CHECKSUMMED)
     for number in _numbers(config)[:-MOST]:
         _path(config, number).unlink()
 
@@ -73,7 +76,12 @@ def forget(config: Config, waiting: "pd.DataFrame") -> None:
 
 
 def _kept(config: Config, number: int, release: str | None) -> dict[bytes, float]:
-    table = pq.read_table(_path(config, number), partitioning=None)
+    path = _path(config, number)
+    try:
+        table = pq.read_table(path, partitioning=None, **dataset.VERIFIED)
+    except (OSError, pa.ArrowInvalid) as problem:
+        log.warning("%s: damaged; what was predicted there is as if it never was (%s)", path, problem)
+        return {}
     told = zip(*(table[name].to_pylist() for name in (ROW, "prediction", "release")), strict=True)
     return {key: value for key, value, made_by in told if release in (None, made_by)}
 

@@ -163,6 +163,22 @@ def test_the_same_content_of_two_joined_sources_gives_two_parts():
     assert all(name.endswith("-contract.parquet") for name in names)
 
 
+def test_a_bit_that_flipped_on_the_disk_is_never_read_as_a_value(tmp_path):
+    """In uncompressed numbers nothing but the checksum can tell."""
+    numbers = pa.table(
+        {ROW: pa.array([bytes([one]) * 16 for one in range(100)]), "a": np.random.default_rng(0).random(100)}
+    )
+    dataset.write_part(tmp_path, "parts/a.parquet", numbers)
+    whole = (tmp_path / "parts" / "a.parquet").read_bytes()
+    at = whole.index(numbers["a"].chunk(0).buffers()[1].to_pybytes()[:64])
+    for place in (at, at + 400):
+        flipped = bytearray(whole)
+        flipped[place] ^= 1
+        (tmp_path / "parts" / "a.parquet").write_bytes(flipped)
+        with pytest.raises(FileError, match=r"parts/a\.parquet: gone or damaged"):
+            dataset.read_part(tmp_path, "parts/a.parquet")
+
+
 def test_a_part_that_is_gone_is_an_error_and_not_no_rows(tmp_path):
     with pytest.raises(FileError, match=r"parts/gone\.parquet: gone or damaged; .*--rebuild"):
         dataset.load(tmp_path, [(1, "parts/gone.parquet")])

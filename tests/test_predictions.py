@@ -45,6 +45,20 @@ def test_a_row_is_scored_with_the_prediction_made_before_its_label_came(keyed):
     assert kept(keyed) == [], "all are labelled and scored"
 
 
+@pytest.mark.parametrize("harm", [lambda whole: b"", lambda whole: whole[:-20], lambda whole: b"no Parquet"])
+def test_damaged_predictions_are_told_and_the_row_is_scored_with_what_the_model_says_now(keyed, harm):
+    rows = clients(150, seed=3, day=15)
+    ran(keyed, "b.csv", rows.assign(exited=""))
+    (path,) = keyed.ingested("predictions").glob("*")
+    path.write_bytes(harm(path.read_bytes()))
+    told_late = rows.assign(activity=np.where(rows["exited"] == 1, 0, 99))
+    keyed.drop("c.csv", told_late)
+    done = keyed.call("fullprocess.py", "--json")
+    (score,) = done.facts["scores"]
+    assert score["value"] == pytest.approx(roc_auc_score(rows["exited"], keyed.predictions(told_late)))
+    assert f"{path.name}: damaged" in done.err
+
+
 def test_predictions_wait_as_long_as_labels_do_and_for_the_score(keyed):
     rows = clients(60, seed=3, day=15)
     ran(keyed, "b.csv", rows.assign(exited=""))
