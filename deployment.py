@@ -72,7 +72,7 @@ def run(
     if list:
         return _list(config, book)
     if verify:
-        return _verify(config)
+        return _verify(config, book)
     if rollback is not None:
         return _roll_back(config, book, rollback)
     champion = releases.current(config.production)
@@ -424,14 +424,33 @@ def _list(config: Config, book: Records) -> Result:
     return Result("\n".join(lines) or "no releases yet", {"releases": facts})
 
 
-def _verify(config: Config) -> Result:
-    """Compare every file of every release with its hash. Raise CheckFailed at the first that differs."""
+def _verify(config: Config, book: Records) -> Result:
+    """Compare releases with their hashes and with the records, and read every part by its checksums.
+
+    Raise CheckFailed at the first that differs, FileError if the records or a part are damaged.
+    """
     names = releases.all_ids(config.production)
-    for name in names:
-        releases.verified(config.production / releases.FOLDER / name)
-    live = releases.current(config.production)
-    told = f"{len(names)} release(s) are what was deployed; live: {live.id if live else 'none'}"
-    return Result(told, {"releases": names, "live": live.id if live else None})
+    there = {name: releases.verified(config.production / releases.FOLDER / name) for name in names}
+    live, parts = releases.current(config.production), book.parts()
+    if wrong := book.damage():
+        raise FileError(f"{book.engine.url.database}: damaged ({wrong}); put a copy back")
+    for row in book.releases():
+        if row.id in there and (other := _on_record_otherwise(row, there[row.id].manifest)):
+            raise CheckFailed(f"{there[row.id].folder / releases.MANIFEST}: {other}; one of them was changed")
+    for _, part in parts:
+        dataset.read_part(config.ingested, part)
+    told = f"{len(names)} release(s) are what was deployed, {len(parts)} part(s) of the data are whole; "
+    facts = {"releases": names, "live": live.id if live else None, "parts": len(parts)}
+    return Result(told + f"live: {live.id if live else 'none'}", facts)
+
+
+def _on_record_otherwise(row: Any, manifest: dict[str, Any]) -> str:
+    """Say where a release's manifest and the records differ; empty if they agree."""
+    kept = {name: manifest[name] for name in ("metric", "replaced", "learnt_upto", "reasons", "window")}
+    kept |= {"model": manifest["name"], "score": manifest["score"]["value"], "at": manifest["made_at"]}
+    found = {name: getattr(row, name) for name in kept} | {"reasons": json.loads(row.reasons)}
+    other = [name for name, value in kept.items() if found[name] != value]
+    return f"{other[0]} is {kept[other[0]]!r}, and {found[other[0]]!r} on record" if other else ""
 
 
 def _roll_back(config: Config, book: Records, release_id: str) -> Result:
@@ -466,7 +485,11 @@ if __name__ == "__main__":
         ("--list", {"action": "store_true", "help": "show the releases and which is live", "reads": True}),
         (
             "--verify",
-            {"action": "store_true", "help": "compare all releases with their hashes", "reads": True},
+            {
+                "action": "store_true",
+                "help": "compare releases with their hashes and the records, and the data with their checksums",
+                "reads": True,
+            },
         ),
         (
             "--rollback",

@@ -457,6 +457,14 @@ class Records:
         """Give the releases, oldest first."""
         return self._all(sa.select(releases).order_by(releases.c.number))
 
+    def damage(self) -> str:
+        """Say what SQLite finds wrong with its own pages and indexes; empty if nothing, or with another database."""
+        if self.engine.dialect.name != "sqlite":
+            return ""
+        with self.engine.connect() as connection:
+            found = connection.exec_driver_sql("PRAGMA integrity_check(1)").scalar_one()
+        return "" if found == "ok" else str(found)
+
     def add_timings(self, seconds: dict[str, float]) -> None:
         """Record how long each step of this run took."""
         with self.engine.begin() as connection:

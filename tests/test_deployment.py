@@ -141,6 +141,28 @@ def test_verifying_compares_every_release(redeployed):
     assert old in refused.complaint
 
 
+def test_verifying_compares_the_releases_with_the_records(redeployed):
+    facts = redeployed.does("deployment.py", "--verify")
+    assert facts["parts"] == 3
+    live = redeployed.production("current") / "manifest.json"
+    manifest = json.loads(live.read_text())
+    live.write_text(json.dumps(manifest | {"learnt_upto": 1}))
+    refused = redeployed.call("deployment.py", "--verify")
+    assert refused.code == 70
+    assert "manifest.json: learnt_upto is 1, and " in refused.complaint
+    live.write_text(json.dumps(manifest))
+    assert redeployed.call("deployment.py", "--verify").code == 0
+
+
+def test_verifying_reads_every_part_of_the_data(redeployed):
+    part = next(redeployed.ingested("parts").glob("*.parquet"))
+    whole = part.read_bytes()
+    part.write_bytes(whole[: len(whole) // 2])
+    refused = redeployed.call("deployment.py", "--verify")
+    assert (refused.code, refused.err.count("\n")) == (74, 1)
+    assert f"{part.name}: gone or damaged" in refused.complaint
+
+
 @pytest.mark.parametrize("others", ["2020", "2099"])
 def test_pruning_keeps_the_live_release_and_the_one_before(deployed, others):
     first = deployed.live()
