@@ -4,7 +4,7 @@
 PYTHON = python3
 VENV = .venv/bin/python
 
-.PHONY: help run test benchmark clean
+.PHONY: help run test benchmark faults clean
 .NOTPARALLEL:
 
 help: ## list these commands
@@ -22,6 +22,9 @@ test: .venv/installed-dev ## set up and run every check: style, types, tests
 
 benchmark: .venv/installed ## measure speed and memory
 	@$(VENV) benchmarks/run.py
+
+faults: .venv/installed-dev ## kill, fail and damage a run at every point (an hour or two)
+	@$(VENV) -m tests.faults
 
 # The records and what is deployed are history, not rubbish: they stay. `git clean -Xdi` takes them too.
 clean: ## remove the virtual environment and caches, never data, models or records

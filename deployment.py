@@ -336,11 +336,11 @@ def _release(
     }
     alone = {one.id: one.model() for one in inside}
     draft = config.models / f".{releases.MODEL}"
-    models.save(mixes.made(recipe, alone, config.task), draft)
     try:
+        models.save(mixes.made(recipe, alone, config.task), draft)
         release = releases.make(config.production, draft, texts, facts)
     finally:
-        draft.unlink()
+        draft.unlink(missing_ok=True)
     try:
         _smoke(config, book, release, recipe, alone)
     except CheckFailed:

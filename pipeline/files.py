@@ -90,7 +90,11 @@ def remove_folder(path: Path) -> None:
     shutil.rmtree(gone, ignore_errors=True)  # the leftover of a run that was cut off
     if path.exists():
         os.rename(path, gone)
-        shutil.rmtree(gone)
+        try:
+            shutil.rmtree(gone)
+        except OSError as problem:
+            problem.filename = os.fspath(gone)  # else the bare name of a file in it
+            raise
 
 
 def move_link(link: Path, target: str) -> None:
@@ -106,7 +110,8 @@ def sync(path: Path) -> None:
     """Force a file or folder to the disk (fsync), so that a rename never outlives its content."""
     handle = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(handle)
+        with told_of(path):
+            os.fsync(handle)
     finally:
         os.close(handle)
 
@@ -133,7 +138,7 @@ def lock(path: Path) -> Iterator[None]:
             raise Busy(
                 f"{path}: another run (process {holder}) holds the lock; try again when it is done"
             ) from None
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
+        with told_of(path):
+            file.truncate(0)
+            os.write(file.fileno(), str(os.getpid()).encode())  # nothing is left to be flushed if it fails
         yield

@@ -161,7 +161,8 @@ class Known:
             if together == 1:
                 merged[0].tofile(draft)
             else:
-                _merge(merged, np.memmap(draft, np.uint32, "w+", shape=(4, rows)))
+                _make_room(draft, 16 * rows)
+                _merge(merged, np.memmap(draft, np.uint32, "r+", shape=(4, rows)))
         self.runs[-together:] = [(first, upto, _opened(path))]
         tidy(self.folder)
 
@@ -281,6 +282,12 @@ def _places(ordered: np.ndarray, wanted: np.ndarray) -> np.ndarray:
 def _to_merge(earlier: int, later: int) -> bool:
     """Say whether runs of so many rows become one: if the later isn't much smaller, each row is moved but rarely."""
     return earlier < 2 * later and earlier + later <= LARGEST
+
+
+def _make_room(path: Path, size: int) -> None:
+    """Make a file of so many bytes. Memory that is mapped to a file without room on the disk kills who writes to it."""
+    with path.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, size)
 
 
 def _merge(runs: list[np.ndarray], into: np.ndarray) -> None:

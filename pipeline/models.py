@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pipeline import files
 from pipeline.config import Feature, Target
 from pipeline.errors import CheckFailed, ConfigError, DataError
 
@@ -257,7 +258,8 @@ def save(model, path: Path) -> None:
     """Write the model as skops file."""
     import skops.io
 
-    path.write_bytes(skops.io.dumps(model))
+    with files.told_of(path):
+        path.write_bytes(skops.io.dumps(model))
 
 
 def load(path: Path):

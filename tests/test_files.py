@@ -1,5 +1,6 @@
 """Files changed whole or not at all, also when the program is killed in between."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -170,7 +171,39 @@ def test_killed_while_moving_the_link_stays_and_the_next_run_moves_it(tmp_path):
     assert names(tmp_path) == ["current"]
 
 
+def test_a_disk_that_fails_as_a_file_or_its_folder_is_synced_is_told_with_its_name(tmp_path, monkeypatch):
+    def fails_for_folders(handle):
+        if Path(f"/proc/self/fd/{handle}").is_dir():
+            raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", fails_for_folders)
+    with pytest.raises(OSError) as failed:
+        files.write_text(tmp_path / "some.txt", "new")
+    assert failed.value.filename == str(tmp_path)
+
+
+def test_a_folder_that_cannot_be_deleted_is_told_with_its_whole_name(tmp_path, monkeypatch):
+    def fails(name, *, dir_fd=None):
+        raise OSError(errno.EIO, "Input/output error", name)
+
+    folder = tmp_path / "some"
+    folder.mkdir()
+    (folder / "file").write_text("old")
+    monkeypatch.setattr(os, "unlink", fails)
+    with pytest.raises(OSError) as failed:
+        files.remove_folder(folder)
+    assert failed.value.filename == str(tmp_path / ".some.gone")
+
+
 # ------------------------------------------------------------------------------------------------ the lock
+def test_a_lock_that_cannot_be_written_is_told_with_its_name(tmp_path):
+    path = tmp_path / ".lock"
+    path.symlink_to("/dev/full")
+    with pytest.raises(OSError) as failed, files.lock(path):
+        pass
+    assert failed.value.filename == str(path)
+
+
 def test_a_second_process_is_told_who_holds_the_lock(tmp_path):
     path = tmp_path / "deep" / ".lock"
     code = "with files.lock(Path(sys.argv[1])): pass"

@@ -15,6 +15,7 @@ import pytest
 
 from pipeline import releases
 from tests import project as projects
+from tests.faults.sweep import final_state
 from tests.project import PRICES, ROOT, Project, clients, houses
 
 SCRIPTS = (
@@ -522,34 +523,6 @@ def test_a_stopped_run_keeps_the_lock_until_it_dies_and_the_next_takes_over(proj
 # ---------------------------------------------------------------------------------------------- killed
 WHY_NOT = projects.why_no_strace()
 Choice = Callable[[list[projects.Point]], list[projects.Point]]
-
-
-def final_state(project: Project) -> dict[str, object]:
-    """Give what a run is for, without times and the names made of them."""
-    names = {
-        name: number
-        for number, (name,) in enumerate(project.query("select id from releases order by number"))
-    }
-    live = project.champion()
-    scores = project.query("select release, batch, value, rows from scores order by release, batch, id")
-    return {
-        "table": project.table(),
-        "files": project.query(
-            "select id, name, sha256, status, rows, labelled, duplicates, output from files"
-        ),
-        "scores": sorted((names.get(release, -1), *score) for release, *score in scores),
-        "releases": len(names),
-        "live": (
-            names.get(live.id),
-            live.manifest["name"],
-            live.manifest["window"],
-            live.manifest["learnt_upto"],
-        ),
-        "predictions": project.predictions(clients(200, seed=77)).tolist(),
-        "latest score": (project.folder / "models" / "latestscore.txt").read_text(),
-        "call list": (project.folder / "reports" / "calllist.csv").read_text(),
-        "next": project.does("fullprocess.py")["outcome"],
-    }
 
 
 def wrong_after_kills(start: Project, folder: Path, choose: Choice) -> dict[str, dict[str, object]]:

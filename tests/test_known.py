@@ -1,5 +1,7 @@
 """Which rows are known already: as from a set of all that ever came, whatever became of the files it is kept in."""
 
+import errno
+import os
 import random
 import shutil
 import tempfile
@@ -233,6 +235,20 @@ def test_small_runs_become_one_and_a_large_one_is_left_as_it_is(history):
     history.open()
     history.file(np.hstack([spread(100, 0), *(spread(10, seed) for seed in range(9))]))
     assert history.asked == []
+
+
+def test_a_disk_without_room_for_a_merged_run_is_told_with_its_name_instead_of_killing(history, monkeypatch):
+    def full(handle: int, start: int, size: int) -> None:
+        raise OSError(errno.ENOSPC, f"no room for {size} bytes")
+
+    history.file(spread(10, 1))
+    history.write()
+    history.file(spread(10, 2))
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(OSError, match="no room for 320 bytes") as failed:
+        history.write()
+    assert failed.value.filename == str(history.folder / "1-2-20.run")
+    assert history.runs() == ["1-1-10.run"]
 
 
 def test_runs_stay_few_however_many_ingestions_there_were(history):

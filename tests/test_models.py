@@ -269,3 +269,11 @@ def test_the_truth_is_1_for_the_positive_label_and_the_value_itself_for_a_regres
     assert models.truth_of(rows, Target(name="left"), "classification").tolist() == [0, 1, 0]
     assert models.truth_of(rows, Target(name="left", positive="no"), "classification").tolist() == [1, 0, 1]
     assert models.truth_of(pd.DataFrame({"left": [1.5]}), Target(name="left"), "regression").tolist() == [1.5]
+
+
+def test_a_full_disk_is_told_with_the_name_of_the_model_file(tmp_path):
+    path = tmp_path / "trainedmodel.skops"
+    path.symlink_to("/dev/full")
+    with pytest.raises(OSError) as failed:
+        models.save(FunctionTransformer(), path)
+    assert failed.value.filename == str(path)

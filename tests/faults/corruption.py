@@ -1,0 +1,175 @@
+"""Files that are missing, empty, cut, changed in one bit or swapped: told in one line, or carried on without them."""
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from tests.faults.sweep import DOCUMENTED, Frame, Trial, Wrong, forked
+from tests.project import Project, Ran, clients
+
+LOOKS = (("deployment.py", "--verify"), ("diagnostics.py",), ("fullprocess.py",))
+NEXT = "week4.csv"
+NOT_NOTICED = ("table", "one bit")
+LIVE = "production_deployment/current/"
+
+# What is damaged, as a pattern below the project's folder: the first that is found, and the second to swap it with.
+DAMAGED = {
+    "live model": (f"{LIVE}trainedmodel.skops", "production_deployment/releases/*/trainedmodel.skops"),
+    "live manifest": (f"{LIVE}manifest.json", "production_deployment/releases/*/manifest.json"),
+    "live score": (f"{LIVE}latestscore.txt", "production_deployment/releases/*/latestscore.txt"),
+    "live list of files": (f"{LIVE}ingestedfiles.txt", "production_deployment/releases/*/ingestedfiles.txt"),
+    "live sketch": (f"{LIVE}sketch.json", "production_deployment/releases/*/sketch.json"),
+    "list of files": ("ingesteddata/ingestedfiles.txt", "production_deployment/releases/*/ingestedfiles.txt"),
+    "table": ("ingesteddata/finaldata.csv", "testdata/test.csv"),
+    "part": ("ingesteddata/parts/*.parquet", "ingesteddata/parts/*.parquet"),
+    "known rows": ("ingesteddata/known/rows/*.run", ""),
+    "known of": ("ingesteddata/known/of.txt", ""),
+    "seen files": ("ingesteddata/seen.txt", ""),
+    "state of the run": ("ingesteddata/state.txt", "ingesteddata/seen.txt"),
+    "state of the table": ("ingesteddata/.finaldata.state", "ingesteddata/state.txt"),
+    "quiet tick": (".config.yaml.watch", "ingesteddata/seen.txt"),
+    "records": ("records.db", ""),
+    "config": ("config.yaml", ""),
+    "kept model": ("models/shadow/*/trainedmodel.skops", "models/shadow/*/trainedmodel.skops"),
+    "kept facts": ("models/shadow/*/candidate.json", "models/shadow/*/candidate.json"),
+    "kept sketch": ("models/shadow/*/sketch.json", "models/shadow/*/sketch.json"),
+    "candidate": ("models/*/trainedmodel.skops", "models/*/trainedmodel.skops"),
+    "candidate facts": ("models/*/candidate.json", "models/*/candidate.json"),
+    "batch": ("models/batches/*.npz", "models/batches/*.npz"),
+    "latest score": ("models/latestscore.txt", ""),
+    "report facts": ("reports/diagnostics.json", ""),
+}
+
+
+def missing(path: Path) -> None:
+    """Delete the file."""
+    path.unlink()
+
+
+def empty(path: Path) -> None:
+    """Leave nothing in the file."""
+    path.write_bytes(b"")
+
+
+def half(path: Path) -> None:
+    """Cut the file in the middle."""
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+
+
+def one_bit(path: Path) -> None:
+    """Change one bit in the middle of the file."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0x10
+    path.write_bytes(content)
+
+
+DAMAGES: dict[str, Callable[[Path], None]] = {
+    "missing": missing,
+    "empty": empty,
+    "cut in half": half,
+    "one bit": one_bit,
+}
+
+
+def quiet(folder: Path, second_run: Project) -> Frame:
+    """Give a project with two releases. The state it leads to: the rows, with one more file dropped."""
+    frame = Frame(folder, second_run.copied(folder / "start"))
+    with frame.copy("undamaged") as project:
+        project.drop(NEXT, clients(80, seed=4, day=22, flipped=True))
+        assert forked(project, "fullprocess.py").code == 0
+        frame.states.append({"rows": project.rows(), "files": files_of(project)})
+    return frame
+
+
+def files_of(project: Project) -> list[tuple]:
+    """Give what is on record of the files that rows came from."""
+    return project.query("select name, rows, duplicates from files where status = 'ingested' order by name")
+
+
+def trials(frame: Frame) -> list[Trial]:
+    """Give each damage to each file.
+
+    A bit flipped in the table that people read isn't among them: it's known by its size, and nothing learns from it.
+    """
+    found = []
+    for name, (pattern, other) in DAMAGED.items():
+        found += [
+            Trial(f"{name}: {damage}", damaged, (pattern, damage))
+            for damage in DAMAGES
+            if (name, damage) != NOT_NOTICED
+        ]
+        if other:
+            found.append(Trial(f"{name}: swapped", damaged, (pattern, other, True)))
+    return found
+
+
+def damaged(frame: Frame, project: Project, pattern: str, damage: str, swapped: bool = False) -> Wrong:
+    """Damage a file, run the programs, put the file back, run again; give what went wrong."""
+    project.settle()
+    assert forked(project, "fullprocess.py").code == 0
+    path = sorted(project.folder.glob(pattern))[0]
+    before, expected = path.read_bytes(), project.predictions(clients(200, seed=77))
+    live = project.live()
+    if swapped:
+        shutil.copyfile(another(project, path, damage), path)
+    else:
+        DAMAGES[damage](path)
+    wrong: Wrong = {}
+    told = [look(project, wrong, live, expected, *program) for program in LOOKS]
+    project.drop(NEXT, clients(80, seed=4, day=22, flipped=True))
+    told.append(look(project, wrong, live, expected, "fullprocess.py"))
+    if any(ran.code for ran in told):
+        put_back(path, before)
+    return wrong | healed(frame, project)
+
+
+def another(project: Project, path: Path, pattern: str) -> Path:
+    """Give another file of the kind, with other content."""
+    content = path.read_bytes()
+    return next(one for one in sorted(project.folder.glob(pattern)) if one.read_bytes() != content)
+
+
+def look(
+    project: Project, wrong: Wrong, live: str | None, expected: np.ndarray, script: str, *flags: str
+) -> Ran:
+    """Run a program. Note it if it has a bug, says too much, or verifies a production that serves something else."""
+    ran = forked(project, script, *flags)
+    name = " ".join((script, *flags))
+    if ran.code not in DOCUMENTED or "Traceback" in ran.err:
+        wrong[name] = (ran.code, ran.err)
+    elif ran.code and (ran.out or ran.err.count("\n") != 1):
+        wrong[f"{name}: not one line"] = (ran.code, ran.out, ran.err)
+    verified = forked(project, "deployment.py", "--verify")
+    if verified.code == 0 and project.live() == live and not same(project, expected):
+        wrong[f"served after {name}"] = "other predictions, and it verifies"
+    return ran
+
+
+def same(project: Project, expected: np.ndarray) -> bool:
+    """Say whether the live model predicts as expected."""
+    return bool(np.array_equal(project.predictions(clients(200, seed=77)), expected))
+
+
+def put_back(path: Path, content: bytes) -> None:
+    """Put the file back as a person would who has a copy."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    os.utime(path)
+
+
+def healed(frame: Frame, project: Project) -> Wrong:
+    """Run once more, and give what rows are lost or counted twice, if any."""
+    again = forked(project, "fullprocess.py")
+    if again.code:
+        return {"put back": (again.code, again.err)}
+    verified = forked(project, "deployment.py", "--verify")
+    wrong: Wrong = {"put back, production": verified.err} if verified.code else {}
+    found = {"rows": project.rows(), "files": files_of(project)}
+    for name, state in frame.states[0].items():
+        if found[name] != state:
+            wrong[name] = f"{len(found[name])} instead of {len(state)}"  # type: ignore[arg-type]
+    return wrong

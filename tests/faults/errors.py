@@ -1,0 +1,119 @@
+"""Errors at every system call that changes something, and disks that are full, small or not to be written to."""
+
+import ctypes
+import os
+import resource
+import shutil
+import struct
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+from tests.faults.sweep import FILE_TROUBLE, Frame, Trial, Wrong, disturbed, finished, forked
+from tests.project import Point, Project, Ran
+
+ERRORS = ("ENOSPC", "EIO", "EDQUOT")
+FILE_SIZES = (0, 100, 1_000, 4_096, 10_000, 20_000, 40_000, 60_000, 100_000, 150_000, 300_000)  # bytes
+SPARE_PAGES = (0, 1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 80, 96, 128, 160, 192, 256)  # of 4 kB, on a disk
+PLACES = (".", "drop", "ingesteddata", "ingesteddata/parts", "models", "models/shadow", "models/batches",
+          "production_deployment", "production_deployment/releases", "reports", "records.db")  # fmt: skip
+NOBODY = 65534
+
+
+def trials(frame: Frame) -> list[Trial]:
+    """Give each error at each point of the script."""
+    return [
+        Trial(f"{error} at {point}", failed, (point, error)) for point in frame.points for error in ERRORS
+    ]
+
+
+def failed(frame: Frame, project: Project, point: Point, error: str) -> Wrong:
+    """Let the call fail, and give what was told badly, or left wrong by the next run."""
+    ran = disturbed(project, point, f"error={error}", frame.script, *frame.flags)
+    return told_badly(project, ran) | finished(frame, project)
+
+
+def told_badly(project: Project, ran: Ran) -> Wrong:
+    """Give what a run said that met file trouble, unless it got by or told it in a line that names a file."""
+    if ran.code == 0 and "Traceback" not in ran.err:
+        return {}
+    lines = ran.err.splitlines()
+    if ran.code == FILE_TROUBLE and len(lines) == 1 and str(project.folder) in lines[0]:
+        return {}
+    return {"told": (ran.code, ran.err)}
+
+
+# ---------------------------------------------------------------------------------------------- limits
+def limits(frame: Frame) -> list[Trial]:
+    """Give what a system can refuse without strace: long files, a full disk, folders that are not to be written to."""
+    found = [Trial(f"files of {most:,} bytes at most", short_files, (most,)) for most in FILE_SIZES]
+    if os.getuid() == 0:
+        found += [Trial(f"{place} not to be written to", locked, (place,)) for place in PLACES]
+    if can_mount(frame.folder):
+        found += [Trial(f"{pages * 4} kB left on the disk", full_disk, (pages,)) for pages in SPARE_PAGES]
+    return found
+
+
+def short_files(frame: Frame, project: Project, most: int) -> Wrong:
+    """Run where no file may be longer than this."""
+    limit = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (most, most))
+    ran = forked(project, frame.script, *frame.flags, first=limit)
+    return told_badly(project, ran) | finished(frame, project)
+
+
+def locked(frame: Frame, project: Project, place: str) -> Wrong:
+    """Run where this place is another user's, without the powers of root; then as root."""
+    there = project.folder / place
+    if not there.exists():
+        there.mkdir(parents=True)
+    os.chown(there, NOBODY, NOBODY)
+    ran = forked(project, frame.script, *frame.flags, first=be_powerless)
+    return told_badly(project, ran) | finished(frame, project)
+
+
+def be_powerless() -> None:
+    """Give up all capabilities: root may then write only what is its own."""
+    header, nothing = struct.pack("Ii", 0x20080522, 0), bytes(24)  # version 3, this process
+    if ctypes.CDLL(None, use_errno=True).capset(header, nothing):
+        raise OSError(ctypes.get_errno(), "capset")
+
+
+def full_disk(frame: Frame, project: Project, pages: int) -> Wrong:
+    """Run on a disk with so many pages left; then the disk grows."""
+    with mounted(project.folder.with_name(f"{project.folder.name} disk"), "32m") as disk:
+        there = project.copied(disk / "project")
+        used = (os.statvfs(disk).f_blocks - os.statvfs(disk).f_bfree) + pages
+        _mount("-o", f"remount,size={used * os.statvfs(disk).f_frsize}", str(disk))
+        ran = forked(there, frame.script, *frame.flags)
+        _mount("-o", "remount,size=32m", str(disk))
+        return told_badly(there, ran) | finished(frame, there)
+
+
+@contextmanager
+def mounted(disk: Path, size: str) -> Iterator[Path]:
+    """Give a small disk in memory."""
+    disk.mkdir()
+    _mount("-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(disk))
+    try:
+        yield disk
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+        disk.rmdir()
+
+
+def _mount(*options: str) -> None:
+    subprocess.run(["mount", *options], check=True, capture_output=True)
+
+
+def can_mount(folder: Path) -> bool:
+    """Say whether disks in memory can be mounted here."""
+    if shutil.which("mount") is None:
+        return False
+    try:
+        with mounted(folder / "a disk", "1m"):
+            return True
+    except subprocess.CalledProcessError:
+        (folder / "a disk").rmdir()
+        return False

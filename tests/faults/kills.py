@@ -1,0 +1,56 @@
+"""Killed (SIGKILL) at every system call that changes something: a run that deploys, and a rollback."""
+
+import re
+from pathlib import Path
+
+from tests.faults.sweep import Frame, Trial, Wrong, all_points, disturbed, finished, undisturbed, untouched
+from tests.project import Point, Project, clients
+
+KILLED = -9
+FAILED = re.compile(r"\) = -1 E[A-Z]+ ")
+
+
+def deploying(folder: Path, first_run: Project) -> Frame:
+    """Give a run that ingests, retrains and deploys, ready to be disturbed; `first_run` has a model deployed."""
+    start = first_run.copied(folder / "start")
+    start.drop("week3.csv", clients(180, seed=3, day=15, flipped=True))
+    frame = Frame(folder, start)
+    frame.states.append(undisturbed(frame))
+    frame.points.extend(all_points(frame))
+    assert frame.states[0]["releases"] == 2, "nothing was deployed"
+    return frame
+
+
+def rolling_back(folder: Path, second_run: Project) -> Frame:
+    """Give a rollback, ready to be disturbed. It has happened or it hasn't: two states are right in the end."""
+    start = second_run.copied(folder / "start")
+    frame = Frame(folder, start, "deployment.py", ("--rollback",))
+    frame.states.extend((undisturbed(frame), untouched(frame)))
+    frame.points.extend(all_points(frame))
+    assert frame.states[0]["live"] != frame.states[1]["live"]
+    return frame
+
+
+def trials(frame: Frame) -> list[Trial]:
+    """Give a kill at each point of the script.
+
+    Left out are those that leave what the one before leaves: between them a file was synced, or a call failed.
+    """
+    before = [None, *frame.points]
+    return [
+        Trial(str(point), killed, (point,))
+        for point, last in zip(frame.points, before, strict=False)
+        if last is None or not changes_nothing(last)
+    ]
+
+
+def changes_nothing(point: Point) -> bool:
+    """Say whether readers find the same after this call as before."""
+    return point.name in ("fsync", "fdatasync") or FAILED.search(point.told) is not None
+
+
+def killed(frame: Frame, project: Project, point: Point) -> Wrong:
+    """Kill the script there, and give what the next run leaves wrong."""
+    ran = disturbed(project, point, "signal=KILL", frame.script, *frame.flags)
+    assert ran.code == KILLED, f"not killed, left with {ran.code}: {ran.err}"
+    return finished(frame, project)

@@ -1,0 +1,31 @@
+"""Errors at a few of all points are told in one line, and the next run finishes; `python -m tests.faults` tries all."""
+
+import pytest
+
+from tests import project as projects
+from tests.faults import errors
+from tests.faults.sweep import sampled, tried
+from tests.project import Ran
+
+WHY_NOT = projects.why_no_strace()
+
+
+@pytest.mark.skipif(WHY_NOT is not None, reason=str(WHY_NOT))
+def test_a_call_that_fails_is_told_in_one_line_that_names_a_file_and_the_next_run_finishes(pool, deploying):
+    assert tried(pool, deploying, sampled(errors.trials(deploying), 4)) == {}
+
+
+def test_a_system_that_refuses_is_told_in_one_line_and_the_next_run_finishes(pool, deploying):
+    assert tried(pool, deploying, sampled(errors.limits(deploying), 4)) == {}
+
+
+def test_a_traceback_a_line_too_many_and_a_line_without_a_file_are_noticed(project):
+    named = f"{project.folder}/records.db: disk full"
+    assert errors.told_badly(project, Ran(74, "", f"{named}\n")) == {}
+    for ran in (
+        Ran(1, "", named),
+        Ran(74, "", f"{named}\n{named}"),
+        Ran(74, "", "disk full"),
+        Ran(74, "", ""),
+    ):
+        assert errors.told_badly(project, ran)

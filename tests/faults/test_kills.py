@@ -1,0 +1,48 @@
+"""Killed at a few of all points, production is whole and the next run finishes; `python -m tests.faults` tries all."""
+
+import pytest
+
+from tests import project as projects
+from tests.faults import kills
+from tests.faults.sweep import Frame, sampled, tried
+
+pytestmark = pytest.mark.skipif(projects.why_no_strace() is not None, reason=str(projects.why_no_strace()))
+
+
+def moves(frame: Frame, link: str) -> list:
+    """Give the kills around the moment at which a link of production is moved, and a few of all others."""
+    found = kills.trials(frame)
+    (at,) = [number for number, one in enumerate(found) if one.name.startswith("rename") and link in one.name]
+    return [*found[at : at + 2], *sampled(found, 2)]
+
+
+def test_a_deploying_run_killed_anywhere_is_finished_by_the_next(pool, deploying):
+    chosen = moves(deploying, '/production_deployment/current"')
+    assert len(chosen) == 4
+    assert tried(pool, deploying, chosen) == {}
+
+
+def test_a_rollback_killed_anywhere_has_happened_or_has_not(pool, rolling_back):
+    chosen = moves(rolling_back, '/production_deployment/current"')
+    assert tried(pool, rolling_back, chosen) == {}
+
+
+def test_every_kind_of_call_that_changes_something_is_a_point(deploying):
+    found = {point.name for point in deploying.points}
+    assert found >= {
+        "rename",
+        "unlink",
+        "symlink",
+        "mkdir",
+        "fsync",
+        "fdatasync",
+        "write",
+        "pwrite64",
+        "openat",
+    }
+
+
+def test_what_a_kill_left_unfinished_is_noticed(pool, deploying):
+    wrong = Frame(deploying.folder, deploying.start, states=[deploying.states[0] | {"releases": 7}])
+    broken = tried(pool, wrong, sampled(kills.trials(deploying), 1))
+    assert list(broken.values()) == [{"releases": 2}]
