@@ -255,6 +255,23 @@ def put_on_record(book: Records, release: Release) -> None:
         book.add_score(release.id, f"proof-{number}", (0, 0), manifest["metric"], metrics.Score(**score))
 
 
+def finish_record(book: Records, live: Release) -> None:
+    """Put on record what a run that was cut off between link and record had done: a deployment, or a rollback."""
+    put_on_record(book, live)
+    if (last := book.last_live()) != live.id:
+        _record_rollback(book, last, live, "the link says so")
+
+
+def _record_rollback(book: Records, withdrawn: str | None, live: Release, how: str) -> None:
+    facts = {
+        "withdrawn": withdrawn,
+        "release": live.id,
+        "newest": book.scored_upto(),
+        "after": book.releases()[-1].id,
+    }
+    book.add_decision("rollback", True, [f"{how}: {withdrawn} withdrawn"], **facts)
+
+
 def _merit(metric: Metric, score: float) -> float:
     """Give a score so that more is better; an undefined one is the worst."""
     gain = metric.gain(score, 0.0)
@@ -467,14 +484,7 @@ def _roll_back(config: Config, book: Records, release_id: str) -> Result:
     agenda.begin(config)  # the next run writes the texts, the call list and the report of what is live now
     releases.go_live(config.production, release)
     put_on_record(book, release)
-    book.add_decision(
-        "rollback",
-        True,
-        [f"asked for by hand: {live} withdrawn"],
-        withdrawn=live,
-        release=release.id,
-        newest=book.scored_upto(),
-    )
+    _record_rollback(book, live, release, "asked for by hand")
     return Result(f"live again: {release.id}; withdrawn: {live}", {"release": release.id, "withdrawn": live})
 
 

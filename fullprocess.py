@@ -91,7 +91,7 @@ def loop(config: Config, book: "Records", force: bool, seconds: dict[str, float]
     champion = releases.current(config.production)
     deployment.check_production(config, book, champion)
     if champion is not None:
-        deployment.put_on_record(book, champion)  # the last run may have been cut off between link and record
+        deployment.finish_record(book, champion)
     with timed(seconds, "ingestion"):
         counts = ingestion.ingest(config, book)
     turns, seen = gone_through(config, book, champion, force, seconds)

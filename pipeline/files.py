@@ -101,7 +101,11 @@ def move_link(link: Path, target: str) -> None:
     """Point the symbolic link at `target` (relative to the link's folder) in one step."""
     draft = link.with_name(f".{link.name}{DRAFT}")
     draft.unlink(missing_ok=True)
-    draft.symlink_to(target)
+    try:
+        draft.symlink_to(target)
+    except OSError as problem:
+        problem.filename = os.fspath(link)  # it would name the target, which is a part of a path
+        raise
     os.replace(draft, link)
     sync(link.parent)
 

@@ -436,6 +436,16 @@ class Records:
         newest = self._column(asked.order_by(decisions.c.id.desc()).limit(1))
         return json.loads(newest[0]).get("newest", 0) if newest else 0
 
+    def last_live(self) -> str | None:
+        """Give the release that was live last: the newest, or what was gone back to since; None if none was."""
+        known = self.releases()
+        if not known:
+            return None
+        asked = sa.select(decisions.c.facts).where(decisions.c.kind == "rollback")
+        back = self._column(asked.order_by(decisions.c.id.desc()).limit(1))
+        facts = json.loads(back[0]) if back else {}
+        return facts["release"] if facts.get("after") == known[-1].id else known[-1].id
+
     def harmed_upto(self) -> int:
         """Give the newest file before the harm that last led to a training; 0 if none ever did."""
         asked = sa.select(decisions.c.facts).where(decisions.c.kind == "retrain", decisions.c.yes)

@@ -5,10 +5,12 @@ import json
 import re
 import shutil
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
 from pipeline import releases
+from pipeline.records import Records
 from tests import project as projects
 from tests.project import Project, clients
 
@@ -206,6 +208,37 @@ def test_a_rollback_makes_the_release_before_live_again_and_goes_on_record(redep
     assert second in reasons
     assert redeployed.does("deployment.py", "--rollback", second)["release"] == second
     assert redeployed.live() == second
+
+
+def test_a_rollback_that_was_cut_off_before_its_record_is_put_on_record_by_the_next_run_once(redeployed):
+    """Else what was withdrawn might be proposed again on the evidence of then."""
+    asked = "select reasons, facts from decisions where kind = 'rollback'"
+    withdrawn = redeployed.live()
+    with (
+        mock.patch.object(Records, "add_decision", side_effect=KeyboardInterrupt),
+        pytest.raises(KeyboardInterrupt),
+    ):
+        redeployed.call("deployment.py", "--rollback")
+    back = redeployed.live()
+    assert (back != withdrawn, redeployed.query(asked)) == (True, [])
+    for week in (4, 5):
+        redeployed.drop(f"week{week}.csv", clients(60, seed=week, day=22 + week))
+        redeployed.does("fullprocess.py")
+        if redeployed.live() != back:
+            break
+    ((reasons, facts),) = redeployed.query(asked)
+    assert json.loads(reasons) == [f"the link says so: {withdrawn} withdrawn"]
+    assert json.loads(facts)["release"] == back
+    assert json.loads(facts)["newest"] == 3
+
+
+def test_going_back_and_forth_is_put_on_record_once_each(redeployed):
+    second = redeployed.live()
+    redeployed.call("deployment.py", "--rollback")
+    redeployed.call("deployment.py", "--rollback", second)
+    redeployed.drop("week4.csv", clients(60, seed=4, day=26))
+    redeployed.does("fullprocess.py")
+    assert redeployed.query("select count(*) from decisions where kind = 'rollback'") == [(2,)]
 
 
 def test_after_a_rollback_the_next_run_tells_of_the_release_that_is_live(redeployed):

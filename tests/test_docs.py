@@ -269,3 +269,11 @@ def test_the_changelog_keeps_to_its_form():
     kinds = {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
     assert set(re.findall(r"(?m)^### (.*)$", CHANGELOG)) <= kinds
     assert [line for line in CHANGELOG.splitlines() if line and line[0] not in "#-A "] == []
+
+
+def test_every_fault_is_shown_by_a_test_that_exists():
+    page = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
+    named = re.findall(r"`([\w/]+\.py)::(\w+)` \|$", page, re.MULTILINE)
+    assert len(named) >= 15
+    for file, test in named:
+        assert f"def {test}(" in (ROOT / "tests" / file).read_text(encoding="utf-8"), f"{file}::{test}"

@@ -161,6 +161,16 @@ def test_a_moved_link_is_never_missing_for_a_reader(tmp_path):
     assert os.readlink(link) == "a"
 
 
+def test_a_link_that_cant_be_made_is_told_by_its_own_name(tmp_path, monkeypatch):
+    def refused(self, target):
+        raise PermissionError(errno.EACCES, "Permission denied", target, os.fspath(self))
+
+    monkeypatch.setattr(Path, "symlink_to", refused)
+    with pytest.raises(PermissionError) as raised:
+        files.move_link(tmp_path / "current", "releases/a")
+    assert raised.value.filename == os.fspath(tmp_path / "current")
+
+
 def test_killed_while_moving_the_link_stays_and_the_next_run_moves_it(tmp_path):
     link = tmp_path / "current"
     files.move_link(link, "a")
