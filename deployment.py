@@ -464,7 +464,9 @@ def _verify(config: Config, book: Records) -> Result:
 def _on_record_otherwise(row: Any, manifest: dict[str, Any]) -> str:
     """Say where a release's manifest and the records differ; empty if they agree."""
     kept = {name: manifest[name] for name in ("metric", "replaced", "learnt_upto", "reasons", "window")}
-    kept |= {"model": manifest["name"], "score": manifest["score"]["value"], "at": manifest["made_at"]}
+    score = manifest["score"]["value"]
+    score = None if math.isnan(score) else score  # as SQLite keeps it: the proof rows had one outcome
+    kept |= {"model": manifest["name"], "score": score, "at": manifest["made_at"]}
     found = {name: getattr(row, name) for name in kept} | {"reasons": json.loads(row.reasons)}
     other = [name for name, value in kept.items() if found[name] != value]
     return f"{other[0]} is {kept[other[0]]!r}, and {found[other[0]]!r} on record" if other else ""

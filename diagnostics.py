@@ -124,11 +124,7 @@ def production(config: Config, book: Records) -> Check:
     told = releases.made_with_others(live, here)
     required = [(package["name"], package["required"] or "") for package in views.packages(config, book)]
     pins = {name: version.removeprefix("==") for name, version in required if version.startswith("==")}
-    soon = (
-        ""
-        if told
-        else releases.made_with_others(live, here | {name: pins.get(name, here[name]) for name in here})
-    )
+    soon = releases.made_with_others(live, here | {name: pins.get(name, here[name]) for name in here})
     wrong = [told] if told else [f"once requirements.txt is installed: {soon}"] if soon else []
     refused = told if config.deployment.libraries == "refuse" else ""
     return Check(facts, wrong, refused or None)

@@ -23,15 +23,10 @@ LONGEST = 120.0  # seconds, the imports with them; a model that takes longer wou
 
 def apart(release: Release, ingested: Path, part: str) -> np.ndarray:
     """Give what a process of its own predicts. Raise CheckFailed if it fails or takes longer than `LONGEST`."""
-    command = [
-        sys.executable,
-        "-m",
-        "pipeline.smoke",
-        *map(str, (release.folder.resolve(), ingested.resolve(), part)),
-    ]
+    asked = str(release.folder.resolve()), str(ingested.resolve()), part
     try:
         done = subprocess.run(
-            command,
+            [sys.executable, "-m", "pipeline.smoke", *asked],
             cwd=Path(__file__).parents[1],
             capture_output=True,
             text=True,

@@ -18,12 +18,12 @@ import sqlite3
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from unittest import mock
 
 import numpy as np
@@ -32,6 +32,8 @@ import pandas as pd
 from pipeline import cli, dataset, metrics, models, records, releases
 from pipeline.config import Config
 from pipeline.records import Records
+
+T = TypeVar("T")
 
 ROOT = Path(__file__).resolve().parents[1]
 BARE = {"PATH": "/usr/bin:/bin", "HOME": "/", "SHELL": "/bin/sh", "LOGNAME": "root"}  # what cron hands on
@@ -363,8 +365,8 @@ def points(project: Project, script: str, *flags: str) -> list[Point]:
     return found
 
 
-def sampled(found: list[Point], most: int) -> list[Point]:
-    """Give at most so many of the points, evenly spread, the first and the last with them."""
+def sampled(found: Sequence[T], most: int) -> list[T]:
+    """Give at most so many, evenly spread, the first and the last with them."""
     places = np.linspace(0, len(found) - 1, min(most, len(found)))
     return [found[round(place)] for place in places]
 

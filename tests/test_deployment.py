@@ -2,8 +2,10 @@
 
 import hashlib
 import json
+import math
 import re
 import shutil
+import sqlite3
 from pathlib import Path
 from unittest import mock
 
@@ -153,6 +155,17 @@ def test_verifying_compares_the_releases_with_the_records(redeployed):
     assert refused.code == 70
     assert "manifest.json: learnt_upto is 1, and " in refused.complaint
     live.write_text(json.dumps(manifest))
+    assert redeployed.call("deployment.py", "--verify").code == 0
+
+
+def test_a_score_that_was_not_defined_is_no_difference(redeployed):
+    """The proof of a rare outcome may have had none: NaN in the manifest, nothing on record."""
+    live = redeployed.production("current") / "manifest.json"
+    manifest = json.loads(live.read_text())
+    live.write_text(json.dumps(manifest | {"score": manifest["score"] | {"value": math.nan}}))
+    assert "score is None, and " in redeployed.call("deployment.py", "--verify").complaint
+    with sqlite3.connect(redeployed.folder / "records.db") as records:
+        records.execute("update releases set score = null where id = ?", (manifest["id"],))
     assert redeployed.call("deployment.py", "--verify").code == 0
 
 

@@ -6,16 +6,13 @@ import re
 import shutil
 import signal
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from pipeline import releases
 from tests import project as projects
-from tests.faults.sweep import final_state
 from tests.project import PRICES, ROOT, Project, clients, houses
 
 SCRIPTS = (
@@ -518,58 +515,3 @@ def test_a_stopped_run_keeps_the_lock_until_it_dies_and_the_next_takes_over(proj
         process.kill()
         process.wait()
         assert project.does("fullprocess.py")["outcome"] == "first"
-
-
-# ---------------------------------------------------------------------------------------------- killed
-WHY_NOT = projects.why_no_strace()
-Choice = Callable[[list[projects.Point]], list[projects.Point]]
-
-
-def wrong_after_kills(start: Project, folder: Path, choose: Choice) -> dict[str, dict[str, object]]:
-    """Kill a run at the points chosen of all its points; give for each what the next run didn't put right."""
-    undisturbed = start.copied(folder / "undisturbed")
-    chosen = choose(projects.points(undisturbed, "fullprocess.py"))
-    assert len(chosen) >= 5
-    expected, found = final_state(undisturbed), {}
-    for point, project in zip(
-        chosen, projects.killed_at(start, folder, chosen, "fullprocess.py"), strict=True
-    ):
-        between, again = project.call("deployment.py", "--verify"), project.call("fullprocess.py")
-        wrong: dict[str, object] = {"production": between.err} if between.code else {}
-        if again.code:
-            wrong["the next run"] = again.err
-        else:
-            state = final_state(project)
-            wrong |= {name: state[name] for name in expected if state[name] != expected[name]}
-        if wrong:
-            found[str(point)] = wrong
-    return found
-
-
-def moves_production(point: projects.Point) -> bool:
-    """Say whether a call is the renaming of a release or a link."""
-    return point.name.startswith("rename") and "/production_deployment/" in point.told
-
-
-@pytest.mark.skipif(WHY_NOT is not None, reason=str(WHY_NOT))
-def test_a_deploying_run_killed_anywhere_is_finished_by_the_next(first_run, tmp_path):
-    start = first_run.copied(tmp_path / "start")
-    start.drop("week3.csv", clients(180, seed=3, day=15, flipped=True))
-
-    def choose(found: list[projects.Point]) -> list[projects.Point]:
-        moves = [point for point in found if moves_production(point)]
-        assert len(moves) == 2, "the release and the link"
-        return [*moves, *projects.sampled([point for point in found if point not in moves], 7)]
-
-    assert wrong_after_kills(start, tmp_path, choose) == {}
-
-
-@pytest.mark.skipif(WHY_NOT is not None, reason=str(WHY_NOT))
-def test_a_first_run_killed_while_it_makes_production_is_finished_by_the_next(project, tmp_path):
-    project.test_table(clients(400, seed=100))
-    project.drop("week1.csv", clients(150, seed=1))
-
-    def choose(found: list[projects.Point]) -> list[projects.Point]:
-        return [point for point in found if moves_production(point)]
-
-    assert wrong_after_kills(project, tmp_path, choose) == {}

@@ -2,7 +2,8 @@
 
     python -m tests.faults [PART ...] [--most N] [--skip N]
 
-Parts: kills (a run that deploys), rollback (killed), errors, limits, corruption. Exit code 1 if anything broke.
+Parts: kills (of a run that deploys), beginning (of a first run), rollback (of one), errors, limits, corruption. Exit
+code 1 if anything broke.
 """
 
 import argparse
@@ -18,8 +19,8 @@ from pathlib import Path
 
 from tests import project as projects
 from tests.faults import corruption, errors, kills
-from tests.faults.sweep import Frame, Trial, Wrong, forked, prepare, sampled, tried, workers
-from tests.project import Project, clients
+from tests.faults.sweep import Frame, Trial, Wrong, forked, prepare, tried, workers
+from tests.project import Project, clients, sampled
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Part:
 
 PARTS = {
     "kills": Part(False, kills.deploying, kills.trials),
+    "beginning": Part(False, kills.beginning, kills.trials),
     "rollback": Part(True, kills.rolling_back, kills.trials),
     "errors": Part(False, kills.deploying, errors.trials),
     "limits": Part(False, kills.deploying, errors.limits, traces=False),

@@ -26,6 +26,14 @@ def deploying(
 
 
 @pytest.fixture(scope="session")
+def beginning(
+    pool: ProcessPoolExecutor, first_run: Project, tmp_path_factory: pytest.TempPathFactory
+) -> Frame:
+    """Give a first run."""
+    return pool.submit(kills.beginning, tmp_path_factory.mktemp("beginning"), first_run).result()
+
+
+@pytest.fixture(scope="session")
 def rolling_back(
     pool: ProcessPoolExecutor, second_run: Project, tmp_path_factory: pytest.TempPathFactory
 ) -> Frame:

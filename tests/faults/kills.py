@@ -1,4 +1,4 @@
-"""Killed (SIGKILL) at every system call that changes something: a run that deploys, and a rollback."""
+"""Killed (SIGKILL) at every system call that changes something: a run that deploys, a first run, and a rollback."""
 
 import re
 from pathlib import Path
@@ -18,6 +18,17 @@ def deploying(folder: Path, first_run: Project) -> Frame:
     frame.states.append(undisturbed(frame))
     frame.points.extend(all_points(frame))
     assert frame.states[0]["releases"] == 2, "nothing was deployed"
+    return frame
+
+
+def beginning(folder: Path, _: Project) -> Frame:
+    """Give a first run, ready to be disturbed."""
+    start = Project.made(folder / "start")
+    start.test_table(clients(400, seed=100))
+    start.drop("week1.csv", clients(150, seed=1))
+    frame = Frame(folder, start)
+    frame.states.append(undisturbed(frame))
+    frame.points.extend(all_points(frame))
     return frame
 
 

@@ -19,24 +19,25 @@ import tempfile
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import numpy as np
+from tests.project import LONGEST, NO_BYTECODE, ROOT, Point, Project, Ran, clients, why_no_strace
 
-from tests.project import LONGEST, NO_BYTECODE, ROOT, STRACE, Point, Project, Ran, clients, why_no_strace
+# Of the run alone: processes and threads that it starts are neither listed nor disturbed.
+STRACE = ("strace", "-qq", "-y", "-e", "signal=none")
+CALL = re.compile(r"^(\w+)\((.*)")
 
 # A call that opens a file for writing counts if it makes the file or empties it.
 CALLS = (
     "rename renameat renameat2 unlink unlinkat symlink symlinkat mkdir mkdirat rmdir link linkat fsync fdatasync "
     "ftruncate truncate write writev pwrite64 copy_file_range sendfile openat"
 ).split()
-CALL = re.compile(r"^(\d+)\s+(\w+)\((.*)")
 MAKES_FILE = re.compile(r"O_CREAT|O_TRUNC")
 DOCUMENTED = (0, 64, 65, 70, 74, 75, 78)  # exit codes; 1 is a bug
 FILE_TROUBLE = 74
@@ -48,7 +49,6 @@ LATE = (  # libraries that programs import inside of functions
 )  # fmt: skip
 SETTLES = 0.01  # seconds between two looks at a process
 
-T = TypeVar("T")
 Wrong = dict[str, Any]
 
 
@@ -77,6 +77,7 @@ def final_state(project: Project) -> dict[str, object]:
         "predictions": project.predictions(clients(200, seed=77)).tolist(),
         "latest score": (project.folder / "models" / "latestscore.txt").read_text(),
         "call list": (project.folder / "reports" / "calllist.csv").read_text(),
+        "rollbacks": project.query("select count(*) from decisions where kind = 'rollback'"),
         "next": project.does("fullprocess.py")["outcome"],
     }
 
@@ -191,13 +192,11 @@ def _ended(process: int) -> int:
 def points(project: Project, script: str, *flags: str) -> list[Point]:
     """Run a script to its end and give every call with which it changed something on the disk, in order."""
     log = project.folder.with_name(f"{project.folder.name}.strace")
-    ran = forked(project, script, *flags, strace=("-y", "-e", f"trace={','.join(CALLS)}", "-o", str(log)))
+    ran = forked(project, script, *flags, strace=("-e", f"trace={','.join(CALLS)}", "-o", str(log)))
     assert ran.code == 0, ran.err
     calls = [match.groups() for match in map(CALL.match, log.read_text().splitlines()) if match]
     counted, found = Counter[str](), []
-    for process, name, told in calls:
-        if process != calls[0][0]:
-            continue
+    for name, told in calls:
         counted[name] += 1
         if str(project.folder) in told and (name != "openat" or MAKES_FILE.search(told)):
             found.append(Point(name, counted[name], told.replace(str(project.folder), "")))
@@ -208,9 +207,9 @@ def disturbed(project: Project, point: Point, how: str, script: str, *flags: str
     """Run a script; at this point let strace do as it's told: `signal=KILL`, `error=ENOSPC`."""
     log = project.folder.with_name(f"{project.folder.name}.strace")
     inject = f"inject={point.name}:{how}:when={point.number}"
-    options = ("-y", "-e", f"trace={point.name}", "-e", inject, "-o", str(log))
+    options = ("-e", f"trace={point.name}", "-e", inject, "-o", str(log))
     ran = forked(project, script, *flags, strace=options)
-    calls = [line for line in log.read_text().splitlines() if f" {point.name}(" in line]
+    calls = [line for line in log.read_text().splitlines() if line.startswith(f"{point.name}(")]
     hit = calls[-1] if "KILL" in how else next((line for line in calls if "INJECTED" in line), "")
     assert str(project.folder) in hit, f"{point}: elsewhere, {hit or 'nowhere'}"
     return ran
@@ -292,12 +291,6 @@ def _tried(number: int, frame: Frame, trial: Trial) -> Wrong:
             return trial.function(frame, project, *trial.arguments)
     except Exception as problem:  # noqa: BLE001  hundreds more wait to be tried
         return {"the trial": f"{type(problem).__name__}: {problem}"}
-
-
-def sampled(found: Sequence[T], most: int) -> list[T]:
-    """Give at most so many, evenly spread, the first and the last with them."""
-    places = np.linspace(0, len(found) - 1, min(most, len(found)))
-    return [found[round(place)] for place in places]
 
 
 @contextmanager

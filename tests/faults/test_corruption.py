@@ -1,7 +1,8 @@
 """Damaged files are told in one line or done without; `python -m tests.faults` tries each damage of each file."""
 
 from tests.faults import corruption
-from tests.faults.sweep import sampled, tried
+from tests.faults.sweep import tried
+from tests.project import sampled
 
 
 def test_a_damaged_file_is_told_in_one_line_or_done_without_and_no_row_is_lost(pool, quiet):

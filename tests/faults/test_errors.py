@@ -4,8 +4,8 @@ import pytest
 
 from tests import project as projects
 from tests.faults import errors
-from tests.faults.sweep import sampled, tried
-from tests.project import Ran
+from tests.faults.sweep import tried
+from tests.project import Ran, sampled
 
 WHY_NOT = projects.why_no_strace()
 

@@ -4,7 +4,8 @@ import pytest
 
 from tests import project as projects
 from tests.faults import kills
-from tests.faults.sweep import Frame, sampled, tried
+from tests.faults.sweep import Frame, tried
+from tests.project import sampled
 
 pytestmark = pytest.mark.skipif(projects.why_no_strace() is not None, reason=str(projects.why_no_strace()))
 
@@ -13,13 +14,24 @@ def moves(frame: Frame, link: str) -> list:
     """Give the kills around the moment at which a link of production is moved, and a few of all others."""
     found = kills.trials(frame)
     (at,) = [number for number, one in enumerate(found) if one.name.startswith("rename") and link in one.name]
-    return [*found[at : at + 2], *sampled(found, 2)]
+    return [*found[at : at + 2], *sampled(found, 6)]
 
 
 def test_a_deploying_run_killed_anywhere_is_finished_by_the_next(pool, deploying):
     chosen = moves(deploying, '/production_deployment/current"')
-    assert len(chosen) == 4
+    assert len(chosen) == 8
     assert tried(pool, deploying, chosen) == {}
+
+
+def test_a_first_run_killed_while_it_makes_production_is_finished_by_the_next(pool, beginning):
+    made = [one for one in kills.trials(beginning) if moves_production(one.name)]
+    assert len(made) == 5, "the release, the link to it, and three through that"
+    assert tried(pool, beginning, made) == {}
+
+
+def moves_production(name: str) -> bool:
+    """Say whether a call is the renaming of a release or a link."""
+    return name.startswith("rename") and "/production_deployment/" in name
 
 
 def test_a_rollback_killed_anywhere_has_happened_or_has_not(pool, rolling_back):
