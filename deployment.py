@@ -31,6 +31,7 @@ from pipeline import (
     files,
     holdout,
     inputs,
+    journal,
     metrics,
     mixes,
     models,
@@ -451,6 +452,8 @@ def _verify(config: Config, book: Records) -> Result:
     live, parts = releases.current(config.production), book.parts()
     if wrong := book.damage():
         raise FileError(f"{book.engine.url.database}: damaged ({wrong}); put a copy back")
+    if wrong := journal.changed(config) or journal.differs(config, book):
+        raise FileError(wrong)
     for row in book.releases():
         if row.id in there and (other := _on_record_otherwise(row, there[row.id].manifest)):
             raise CheckFailed(f"{there[row.id].folder / releases.MANIFEST}: {other}; one of them was changed")

@@ -1,17 +1,19 @@
 """Diagnostics: is everything the way it must be? Data, production, timings, packages, Python, and cron's view of it.
 
     python diagnostics.py [--config FILE] [--json] [-v]
-    python diagnostics.py --as-cron | --online
+    python diagnostics.py --as-cron | --online | --repair
 
 Tells mean, median, mode and standard deviation of every numeric column and the share of missing cells, how long steps
 took (from the records, nothing is run again), and whether the installed packages are the required ones. What can't be
 found out counts as unknown, never as fine. The exit code is 70 if production isn't what was deployed, else 0.
 
 --as-cron runs all of this again the way cron would: bare environment, home folder, /bin/sh. --online asks the package
-index for newer versions, for half a minute at most.
+index for newer versions, for half a minute at most. --repair makes the records from their journal if they are lost,
+damaged or an older copy, or the journal from them, and the next run writes the files for people anew.
 
-Reads  the records, paths.ingested/parts/, paths.production, requirements.txt
+Reads  the records and their journal, paths.ingested/parts/, paths.production, requirements.txt
 Writes paths.reports/diagnostics.json
+       paths.database or paths.ingested/records.journal     with --repair: whichever isn't as it was left
        paths.reports/packages_online.json     with --online: what the index said, and when
 """
 
@@ -28,10 +30,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline import cli, files, records, releases, views, words
+from pipeline import agenda, cli, dataset, files, journal, records, releases, views, words
 from pipeline.cli import Result, log
 from pipeline.config import Config
-from pipeline.errors import CheckFailed
+from pipeline.errors import CheckFailed, FileError, UsageError
 from pipeline.records import Records
 
 OLDEST_PYTHON = (3, 11)
@@ -57,12 +59,35 @@ class Check:
     failure: str | None = None
 
 
-def run(config: Config, book: Records, as_cron: bool = False, online: bool = False) -> Result:
-    """Check everything; or do so as cron would, or ask the package index."""
+def program(config: Config, as_cron: bool = False, online: bool = False, repair: bool = False) -> Result:
+    """Check everything; or do so as cron would, or ask the package index, or repair the records."""
+    if as_cron + online + repair > 1:
+        raise UsageError("--as-cron, --online and --repair are different things: one at a time")
     if as_cron:
         return check_as_cron(config)
     if online:
         return ask_online(config)
+    if repair:
+        return repaired(config)
+    if told := journal.changed(config):
+        raise FileError(told)
+    with journal.opened(config, reading=True) as book:
+        return run(config, book)
+
+
+def repaired(config: Config) -> Result:
+    """Make records or journal anew, whichever isn't as it was left, and have the next run write the other files."""
+    told = journal.repair(config)
+    agenda.begin(config)
+    (config.ingested / dataset.TABLE_STATE).unlink(missing_ok=True)
+    return Result(
+        f"{told or 'records and journal agree'}; the next run writes the files for people anew",
+        {"repaired": told},
+    )
+
+
+def run(config: Config, book: Records) -> Result:
+    """Check everything."""
     found = {name: check(config, book) for name, check in CHECKS.items()}
     wrong = [told for check in found.values() for told in check.wrong]
     facts = {"at": records.now(), "wrong": wrong, **{name: check.facts for name, check in found.items()}}
@@ -147,10 +172,36 @@ def timings(config: Config, book: Records) -> Check:
     return Check(views.timings(config, book))
 
 
+def texts(config: Config, book: Records) -> Check:
+    """Compare the journal and the files that people read with the records that they were made from."""
+    listing, latest = config.ingested / "ingestedfiles.txt", config.models / "latestscore.txt"
+    table, state, parts = config.ingested / dataset.TABLE, config.ingested / dataset.TABLE_STATE, book.parts()
+    other = (
+        [listing]
+        if listing.exists() and listing.read_text("utf-8", "replace") != book.ingested_text()
+        else []
+    )
+    if table.exists() and dataset.table_upto(table, state, parts) != book.last_part():
+        other.append(table)
+    try:
+        live = releases.current(config.production)
+    except CheckFailed:
+        live = None  # `production` tells of it
+    if live is not None and latest.exists():
+        score = records.score_text(views.latest_score(config, book, live))
+        other += [latest] if latest.read_text("utf-8", "replace") != score else []
+    wrong = [
+        f"{path}: not what is on record; {journal.REPAIR} has the next run write it anew" for path in other
+    ]
+    told = journal.differs(config, book)
+    return Check([str(path) for path in other], [*wrong, told] if told else wrong)
+
+
 CHECKS: dict[str, Callable[[Config, Records], Check]] = {
     "python": python,
     "packages": packages,
     "production": production,
+    "texts": texts,
     "statistics": statistics,
     "timings": timings,
 }
@@ -313,7 +364,7 @@ def _online_words(found: list[dict[str, Any]]) -> str:
 
 if __name__ == "__main__":
     cli.launch(
-        run,
+        program,
         __doc__,
         (
             "--as-cron",
@@ -323,4 +374,9 @@ if __name__ == "__main__":
             "--online",
             {"action": "store_true", "help": "ask the package index for newer versions", "reads": True},
         ),
+        (
+            "--repair",
+            {"action": "store_true", "help": "make the records anew from their journal, or that from them"},
+        ),
+        records=False,
     )

@@ -62,9 +62,9 @@ def work(config: Config, force: bool) -> Result:
     """Do a run and put it on record, also one that failed. The steps cost to import, so it's done here."""
     import diagnostics
     import reporting
-    from pipeline import records
+    from pipeline import journal
 
-    with records.opened(config.database) as book:
+    with journal.opened(config) as book:
         book.start_run()
         seconds: dict[str, float] = {}
         try:

@@ -35,6 +35,7 @@ from pipeline import (
     records,
     releases,
     shadows,
+    views,
     words,
 )
 from pipeline.cli import Result, log
@@ -221,9 +222,7 @@ def history(config: Config, book: Records, metric: Metric, release_id: str) -> l
 
 def write_latest(config: Config, book: Records, champion: Release) -> str:
     """Write `latestscore.txt`, the champion's newest score, and give its text."""
-    metric = metrics.chosen(config.task, config.scoring.metric)
-    latest = book.latest_score(metric.name, champion.id)
-    text = records.score_text(champion.manifest["score"]["value"] if latest is None else latest)
+    text = records.score_text(views.latest_score(config, book, champion))
     files.write_text(config.models / "latestscore.txt", text)
     return text.strip()
 

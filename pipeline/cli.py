@@ -120,9 +120,9 @@ def _called(
 ) -> Result:
     if not records:
         return step(config, **options)
-    from pipeline import records as history
+    from pipeline import journal
 
-    with history.opened(config.database, reading) as book:
+    with journal.opened(config, reading) as book:
         return step(config, book, **options)
 
 

@@ -8,8 +8,9 @@ spelt, because they say in a text what the records say in tables.
 import csv
 import io
 import json
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+import sqlite3
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -197,6 +198,7 @@ class Records:
     def __init__(self, engine: sa.Engine, run: int = 0):
         self.engine = engine
         self.run = run  # the number under which new rows are filed; 0 for a step run by hand
+        self.changed: set[tuple[str, int]] = set()  # rows, by table and key, that aren't what they were
 
     def _add(self, table: sa.Table, **values: Any) -> int:
         with self.engine.begin() as connection:
@@ -218,6 +220,7 @@ class Records:
         with self.engine.begin() as connection:
             done = runs.update().where(runs.c.id == self.run)
             connection.execute(done.values(finished=now(), outcome=outcome, facts=json.dumps(facts)))
+        self.changed.add((runs.name, self.run))
 
     def runs(self, finished: bool = True) -> Sequence[sa.Row]:
         """Give the runs, oldest first; those that were cut off only if asked for."""
@@ -299,6 +302,7 @@ class Records:
         with self.engine.begin() as connection:
             for number, file in rebuilt.items():
                 connection.execute(files.update().where(files.c.id == number).values(**vars(file)))
+        self.changed |= {(files.name, number) for number in rebuilt}
 
     def ingested_text(self, upto: int | None = None) -> str:
         """Give `ingestedfiles.txt`: every file that was ingested (or repeated another), oldest first, as CSV."""
@@ -327,6 +331,7 @@ class Records:
         with self.engine.begin() as connection:
             told = inputs.update().where(inputs.c.id == number)
             connection.execute(told.values(kind=kind, sentence=sentence))
+        self.changed.add((inputs.name, number))
 
     def inputs(self, release: str | None = None, run: int | None = None, newest: int = 0) -> Sequence[sa.Row]:
         """Give what was found of files (beside this release, in this run, of so many newest), oldest first."""
@@ -457,7 +462,7 @@ class Records:
         newest = self._column(asked.order_by(decisions.c.id.desc()).limit(1))
         return json.loads(newest[0]).get("newest", 0) if newest else 0
 
-    # ------------------------------------------------------------------------------------------------ releases, timings
+    # ------------------------------------------------------------------------------------------------ releases
     def add_release(self, **facts: Any) -> None:
         """Record a release, once."""
         if facts["id"] not in self._column(sa.select(releases.c.id)):
@@ -475,6 +480,33 @@ class Records:
             found = connection.exec_driver_sql("PRAGMA integrity_check(1)").scalar_one()
         return "" if found == "ok" else str(found)
 
+    # ------------------------------------------------------------------------------------------------ all of it
+    def everything(
+        self, newest: Mapping[str, int], changed: Collection[tuple[str, int]] = ()
+    ) -> Iterator[tuple[str, int, dict[str, Any]]]:
+        """Give table, key and cells of each row that came after the newest of its table, or was changed."""
+        for table in schema.sorted_tables:
+            (key,) = table.primary_key
+            others = sorted(number for name, number in changed if name == table.name)
+            chosen = sa.or_(key > newest.get(table.name, 0), key.in_(others))
+            for row in self._all(sa.select(table).where(chosen).order_by(key)):
+                cells = dict(row._mapping)
+                yield table.name, cells[key.name], cells
+
+    def last_rows(self) -> dict[str, int]:
+        """Give the key of the last row of each table, 0 if it's empty."""
+        keys = {table.name: next(iter(table.primary_key)) for table in schema.sorted_tables}
+        return {name: self._column(sa.select(sa.func.max(key)))[0] or 0 for name, key in keys.items()}
+
+    def add_rows(self, rows: Iterable[tuple[str, dict[str, Any]]]) -> None:
+        """Put rows, by table, back as they were, all at once. Cells of columns that there are no more are left out."""
+        with self.engine.begin() as connection:
+            for name, cells in rows:
+                table = schema.tables[name]
+                known = {column: value for column, value in cells.items() if column in table.c}
+                connection.execute(table.insert().values(**known))
+
+    # ------------------------------------------------------------------------------------------------ timings
     def add_timings(self, seconds: dict[str, float]) -> None:
         """Record how long each step of this run took."""
         with self.engine.begin() as connection:
@@ -488,27 +520,50 @@ class Records:
 
 @contextmanager
 def opened(url: str, reading: bool = False) -> Iterator[Records]:
-    """Open the records, making or upgrading the schema first. With `reading`, records that aren't there stay so.
+    """Open the records, making or upgrading the schema first. With `reading`, that's done to a copy in memory.
 
     Raise FileError if the database can't be opened, is damaged, or was written by a newer version of this project.
     """
-    if reading and url.startswith("sqlite:///") and not Path(url.removeprefix("sqlite:///")).exists():
-        engine = sa.create_engine("sqlite://", poolclass=sa.StaticPool)  # as good as empty records, in memory
-    else:
-        try:
-            engine = sa.create_engine(url, poolclass=sa.NullPool)
-        except (sa.exc.ArgumentError, ImportError) as problem:
-            raise ConfigError(f"paths.database: {problem}; is its driver installed?") from None
-    if engine.dialect.name == "sqlite":
-        sa.event.listen(engine, "connect", _sqlite_settings)
-        sa.event.listen(engine, "begin", _begin)
+    path = Path(url.removeprefix("sqlite:///")) if url.startswith("sqlite:///") else None
+    engine = _in_memory() if reading and path and not path.exists() else _engine(url)
     try:
+        if reading and path and path.exists() and (_version(engine) or "") < SCHEMA_VERSION:
+            engine = _in_memory(path)
         _upgrade(engine)
         yield Records(engine)
     except (sa.exc.OperationalError, sa.exc.DatabaseError) as problem:
         raise FileError(f"{_shown(engine.url)}: database error: {problem.orig}") from None
     finally:
         engine.dispose()
+
+
+def _engine(url: str, pool: type[sa.Pool] = sa.NullPool) -> sa.Engine:
+    """Give what opens connections. Raise ConfigError if the URL's database has no driver here."""
+    try:
+        engine = sa.create_engine(url, poolclass=pool)
+    except (sa.exc.ArgumentError, ImportError) as problem:
+        raise ConfigError(f"paths.database: {problem}; is its driver installed?") from None
+    if engine.dialect.name == "sqlite":
+        sa.event.listen(engine, "connect", _sqlite_settings)
+        sa.event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _in_memory(path: Path | None = None) -> sa.Engine:
+    """Give a database in memory: a copy of the one at this path, or an empty one."""
+    engine = _engine("sqlite://", sa.StaticPool)
+    if path is not None:
+        with closing(sqlite3.connect(path)) as there, engine.connect() as here:
+            there.backup(here.connection.driver_connection)  # type: ignore[arg-type]
+    return engine
+
+
+def _version(engine: sa.Engine) -> str | None:
+    """Give the version of the schema; None if there's none yet."""
+    if not sa.inspect(engine).has_table("alembic_version"):
+        return None
+    with engine.connect() as connection:
+        return connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
 
 
 def _shown(url: sa.URL) -> str:
@@ -532,10 +587,7 @@ def _upgrade(engine: sa.Engine) -> None:
     """Bring the schema to SCHEMA_VERSION; at once if it's there already."""
     if engine.dialect.name == "sqlite" and engine.url.database:
         Path(engine.url.database).parent.mkdir(parents=True, exist_ok=True)
-    found = None
-    if sa.inspect(engine).has_table("alembic_version"):
-        with engine.connect() as connection:
-            found = connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
+    found = _version(engine)
     if found == SCHEMA_VERSION:
         return
     if found is not None and found > SCHEMA_VERSION:

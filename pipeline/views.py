@@ -81,6 +81,12 @@ def _went_live(book: Records, live: Release) -> tuple[str, list[str]]:
     return live.manifest["made_at"], live.manifest["reasons"]
 
 
+def latest_score(config: Config, book: Records, live: Release) -> float:
+    """Give what `latestscore.txt` says: the newest score of what is live, or that of its proof if there's none yet."""
+    latest = book.latest_score(metrics.chosen(config.task, config.scoring.metric).name, live.id)
+    return live.manifest["score"]["value"] if latest is None else latest
+
+
 def _newest_score(config: Config, book: Records, live: Release) -> Facts:
     """Give the newest score on rows that came after the release; else the one it was deployed with."""
     metric = metrics.chosen(config.task, config.scoring.metric).name

@@ -28,6 +28,7 @@ LAYERS = [
     agenda intake inputs
     batches mixes replay smoke
     releases decisions holdout migrations predictions
+    journal
     records dataset rejected sources
     readers cleaning models drift pictures known recipes
     metrics config words merging repairs

@@ -250,7 +250,7 @@ def test_the_layers_in_the_design_are_those_that_are_tested():
 def test_every_function_that_the_docs_name_exists():
     """A name like `scoring.expected` is a module's or script's, one like `Records.regime_from` a class's in it."""
     places = {path.stem: path for path in [*ROOT.glob("*.py"), *(ROOT / "pipeline").glob("*.py")]}
-    endings = {"py", "yaml", "csv", "json", "db"}
+    endings = {"py", "yaml", "csv", "json", "db", "journal", "seal"}
     named = {name for name in code(README + DESIGN) if re.fullmatch(r"\w+\.\w+", name)} - set(KEYS)
     for owner, name in (place.split(".") for place in named):
         if owner.lower() in places and name not in endings:
