@@ -1,7 +1,7 @@
 """Deployment: prove the candidates against the champion on rows that neither learnt from, and make the winner live.
 
     python deployment.py [--config FILE] [--json] [-v]
-    python deployment.py --list | --verify | --rollback [RELEASE]
+    python deployment.py --list | --verify | --sign | --rollback [RELEASE]
 
 A candidate joins the models that are kept in the shadow. What is served is a weighted mix of kept models; another mix
 is deployed only if it is proven to be better, on rows that nothing in either has learnt from, by more than
@@ -44,7 +44,7 @@ from pipeline.cli import Result, log
 from pipeline.config import Config
 from pipeline.dataset import FILE
 from pipeline.drift import loss
-from pipeline.errors import CheckFailed, DataError, FileError
+from pipeline.errors import CheckFailed, DataError, FileError, UsageError
 from pipeline.metrics import Metric
 from pipeline.recipes import Batch, Recipe, Situation
 from pipeline.records import Records
@@ -67,16 +67,23 @@ class Deployed:
 
 
 def run(
-    config: Config, book: Records, list: bool = False, verify: bool = False, rollback: str | None = None
+    config: Config,
+    book: Records,
+    list: bool = False,
+    verify: bool = False,
+    sign: bool = False,
+    rollback: str | None = None,
 ) -> Result:
-    """Deploy the best candidate if it's proven, or list, verify or go back."""
+    """Deploy the best candidate if it's proven, or list, verify, sign or go back."""
     if list:
         return _list(config, book)
     if verify:
         return _verify(config, book)
+    if sign:
+        return _sign(config)
     if rollback is not None:
         return _roll_back(config, book, rollback)
-    champion = releases.current(config.production)
+    champion = releases.current(config)
     agenda.begin(config)
     outcome = deploy(config, book, champion, ["asked for by hand"])
     if outcome.release is None:
@@ -356,7 +363,7 @@ def _release(
     draft = config.models / f".{releases.MODEL}"
     try:
         models.save(mixes.made(recipe, alone, config.task), draft)
-        release = releases.make(config.production, draft, texts, facts)
+        release = releases.make(config, draft, texts, facts)
     finally:
         draft.unlink(missing_ok=True)
     try:
@@ -428,7 +435,7 @@ def _proof_scores(
 
 
 def _list(config: Config, book: Records) -> Result:
-    live = releases.current(config.production)
+    live = releases.current(config)
     on_disk = releases.all_ids(config.production)
     rows = [row for row in book.releases() if row.id in on_disk]
     lines = [
@@ -447,9 +454,9 @@ def _verify(config: Config, book: Records) -> Result:
 
     Raise CheckFailed at the first that differs, FileError if the records or a part are damaged.
     """
-    names = releases.all_ids(config.production)
-    there = {name: releases.verified(config.production / releases.FOLDER / name) for name in names}
-    live, parts = releases.current(config.production), book.parts()
+    names, key = releases.all_ids(config.production), releases.key_of(config)
+    there = {name: releases.verified(config.production / releases.FOLDER / name, key) for name in names}
+    live, parts = releases.current(config), book.parts()
     if wrong := book.damage():
         raise FileError(f"{book.engine.url.database}: damaged ({wrong}); put a copy back")
     if wrong := journal.changed(config) or journal.differs(config, book):
@@ -462,6 +469,17 @@ def _verify(config: Config, book: Records) -> Result:
     told = f"{len(names)} release(s) are what was deployed, {len(parts)} part(s) of the data are whole; "
     facts = {"releases": names, "live": live.id if live else None, "parts": len(parts)}
     return Result(told + f"live: {live.id if live else 'none'}", facts)
+
+
+def _sign(config: Config) -> Result:
+    """Sign all releases as they are, which is to say that they are trusted."""
+    key = releases.key_of(config)
+    if key is None:
+        raise UsageError(f"{config.file}: no deployment.key_file to sign with")
+    names = releases.all_ids(config.production)
+    for name in names:
+        releases.sign(releases.verified(config.production / releases.FOLDER / name), key)
+    return Result(f"signed {len(names)} release(s) with the key in deployment.key_file", {"releases": names})
 
 
 def _on_record_otherwise(row: Any, manifest: dict[str, Any]) -> str:
@@ -485,7 +503,7 @@ def _roll_back(config: Config, book: Records, release_id: str) -> Result:
             raise DataError(
                 f"{config.production}: no release to go back to; name one with --rollback RELEASE"
             )
-    release = releases.named(config.production, release_id)
+    release = releases.named(config, release_id)
     agenda.begin(config)  # the next run writes the texts, the call list and the report of what is live now
     releases.go_live(config.production, release)
     put_on_record(book, release)
@@ -505,6 +523,10 @@ if __name__ == "__main__":
                 "help": "compare releases with their hashes and the records, and the data with their checksums",
                 "reads": True,
             },
+        ),
+        (
+            "--sign",
+            {"action": "store_true", "help": "sign all releases, as they are, with deployment.key_file"},
         ),
         (
             "--rollback",

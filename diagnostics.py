@@ -139,7 +139,7 @@ def production(config: Config, book: Records) -> Check:
     """Compare what is deployed with its hashes, and the libraries it was made with with those here and required."""
     facts: dict[str, Any] = {"release": None, "verified": False, "problem": None, "libraries": {}}
     try:
-        live = releases.current(config.production)
+        live = releases.current(config)
     except CheckFailed as problem:
         return Check(facts | {"problem": str(problem)}, [str(problem)], str(problem))
     if live is None:
@@ -184,7 +184,7 @@ def texts(config: Config, book: Records) -> Check:
     if table.exists() and dataset.table_upto(table, state, parts) != book.last_part():
         other.append(table)
     try:
-        live = releases.current(config.production)
+        live = releases.current(config)
     except CheckFailed:
         live = None  # `production` tells of it
     if live is not None and latest.exists():

@@ -44,7 +44,7 @@ def run(
         return told(config, history)
     found, folders = agenda.look(config)
     changed = agenda.changed(config, found)
-    champion = releases.current(config.production)
+    champion = releases.current(config)
     due = bool(changed) or force or champion is None or agenda.unfinished(config)
     if dry_run:
         return foretold(config, changed, due, force)
@@ -88,7 +88,7 @@ def loop(config: Config, book: "Records", force: bool, seconds: dict[str, float]
     import scoring
     from pipeline import inputs
 
-    champion = releases.current(config.production)
+    champion = releases.current(config)
     deployment.check_production(config, book, champion)
     if champion is not None:
         deployment.finish_record(book, champion)

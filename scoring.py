@@ -59,7 +59,7 @@ def run(
 ) -> Result:
     """Score, or rank clients."""
     metric = metrics.chosen(config.task, config.scoring.metric)
-    champion = releases.current(config.production)
+    champion = releases.current(config)
     if champion is not None:
         releases.check_libraries(champion, config.deployment.libraries == "refuse")
     if clients or out:
@@ -283,7 +283,7 @@ def _model_named(config: Config, champion: Release | None, named: str | None):
         return models.load(champion.model_file), champion.features, champion.id
     folder = Path(named) if Path(named).is_dir() else Path(named).parent
     if (folder / releases.MANIFEST).exists():
-        release = releases.verified(folder.resolve())
+        release = releases.verified(folder.resolve(), releases.key_of(config))
         return models.load(release.model_file), release.features, release.id
     if not (folder / releases.MODEL).exists():
         raise FileError(

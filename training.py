@@ -41,7 +41,7 @@ class Learnable:
 
 def run(config: Config, book: Records, window: int | None = None) -> Result:
     """Train on all history, or on the newest `window` files."""
-    champion = releases.current(config.production)
+    champion = releases.current(config)
     inputs.watch(config, book, champion)  # so that bad data are known
     made = train(config, book, champion, [window], held_above=champion.learnt_upto if champion else None)
     told = "; ".join(f"{one['name']} ({one['window']}) on {one['rows']:,} rows" for one in made)

@@ -5,29 +5,33 @@ reads through the links sees one release whole, the old or the new. Nothing in a
 was compared with the manifest's.
 """
 
+import hmac
 import json
 import logging
 import os
 import shutil
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pipeline import files
-from pipeline.config import Feature
-from pipeline.errors import CheckFailed, UsageError
+from pipeline.config import Config, Feature
+from pipeline.errors import CheckFailed, FileError, UsageError
 
 CURRENT = "current"
 FOLDER = "releases"
 MANIFEST = "manifest.json"
 MODEL = "trainedmodel.skops"
+SIGNATURE = "manifest.hmac"  # only if deployment.key_file is set
 SKETCH = "sketch.json"  # of what the model learnt from; releases of earlier versions have none
 READABLE = (
     MODEL,
     "latestscore.txt",
     "ingestedfiles.txt",
 )  # linked beside `current`, where readers look for them
+LEAST_KEY = 16  # bytes
 log = logging.getLogger("pipeline")
 
 LIBRARIES = ("numpy", "pandas", "scikit-learn", "skops")  # whose versions decide what a model file means
@@ -84,13 +88,13 @@ class Release:
         return {name: Feature(**kind) for name, kind in self.manifest["features"].items()}
 
 
-def current(production: Path) -> Release | None:
+def current(config: Config) -> Release | None:
     """Give the live release, its files checked against their hashes; None if no link says which is live.
 
     Raise CheckFailed if production isn't what was deployed.
     """
-    link = production / CURRENT
-    return verified(link.resolve()) if link.is_symlink() or link.exists() else None
+    link = config.production / CURRENT
+    return verified(link.resolve(), key_of(config)) if link.is_symlink() or link.exists() else None
 
 
 def all_ids(production: Path) -> list[str]:
@@ -99,11 +103,54 @@ def all_ids(production: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if path.name[0] != ".") if folder.is_dir() else []
 
 
-def verified(folder: Path) -> Release:
-    """Read a release after comparing every file with the manifest. Raise CheckFailed naming the file that differs."""
+def key_of(config: Config) -> bytes | None:
+    """Give the key that releases are signed with; None if the config names none. Raise FileError if it's no good."""
+    named = config.deployment.key_file
+    return None if named is None else read_key(config.path(named))
+
+
+def read_key(path: Path) -> bytes:
+    """Give a key. Raise FileError if everybody can read it or nearly nothing is in it."""
+    key = path.read_bytes().strip()
+    if path.stat().st_mode & stat.S_IRWXO:
+        raise FileError(f"{path}: open to every user of this machine; close it with `chmod o= {path}`")
+    if len(key) < LEAST_KEY:
+        raise FileError(f"{path}: {len(key)} bytes are no key; make one with `openssl rand -hex 32`")
+    return key
+
+
+def signature(manifest: bytes, key: bytes) -> str:
+    """Give the HMAC-SHA-256 (RFC 2104) of a manifest, in hex. All else in a release is signed by the hashes in it."""
+    return hmac.new(key, manifest, "sha256").hexdigest()
+
+
+def sign(release: Release, key: bytes) -> None:
+    """Sign a release as it is."""
+    signed = signature((release.folder / MANIFEST).read_bytes(), key)
+    files.write_text(release.folder / SIGNATURE, f"{signed}\n")
+
+
+def check_signature(folder: Path, manifest: bytes, key: bytes) -> None:
+    """Raise CheckFailed if a release isn't signed with this key."""
+    path = folder / SIGNATURE
+    found = path.read_text("utf-8", "replace").strip() if path.exists() else ""
+    if not hmac.compare_digest(found.encode(), signature(manifest, key).encode()):
+        raise CheckFailed(
+            f"{path}: not signed with the key in deployment.key_file; go back with `deployment.py --rollback`, or sign "
+            "what is there with `deployment.py --sign` if you know where it's from"
+        )
+
+
+def verified(folder: Path, key: bytes | None = None) -> Release:
+    """Read a release after comparing every file with the manifest, and that with its signature if there's a key.
+
+    Raise CheckFailed naming the file that differs.
+    """
     advice = "put the file back, or go back with `deployment.py --rollback`"
     try:
-        text = (folder / MANIFEST).read_text(encoding="utf-8")
+        text = (folder / MANIFEST).read_bytes()
+        if key is not None:
+            check_signature(folder, text, key)
         manifest = json.loads(text)
         hashes = manifest["files"]
         for name in (*READABLE, *hashes):
@@ -116,8 +163,9 @@ def verified(folder: Path) -> Release:
     return Release(folder, manifest)
 
 
-def make(production: Path, model_file: Path, texts: dict[str, str], facts: dict[str, Any]) -> Release:
+def make(config: Config, model_file: Path, texts: dict[str, str], facts: dict[str, Any]) -> Release:
     """Write a release that is not live yet: the model, the texts by file name, and the manifest with `facts`."""
+    production, key = config.production, key_of(config)
     made_at = facts["made_at"].replace("-", "").replace(":", "")
     folder = production / FOLDER / f"{made_at}-{files.sha256(model_file)[:8]}"
     for stray in (production / FOLDER).glob(f".*{files.DRAFT}"):  # of a run that was cut off
@@ -128,8 +176,11 @@ def make(production: Path, model_file: Path, texts: dict[str, str], facts: dict[
             (draft / name).write_text(text, encoding="utf-8", newline="")
         hashes = {name: files.sha256(draft / name) for name in (MODEL, *texts)}
         manifest = {"id": folder.name, **facts, "libraries": libraries(), "files": hashes}
-        (draft / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
-    return verified(folder)
+        told = (json.dumps(manifest, indent=1) + "\n").encode()
+        (draft / MANIFEST).write_bytes(told)
+        if key is not None:
+            (draft / SIGNATURE).write_text(f"{signature(told, key)}\n", encoding="utf-8")
+    return verified(folder, key)
 
 
 def libraries() -> dict[str, str]:
@@ -176,12 +227,13 @@ def go_live(production: Path, release: Release) -> None:
     files.move_link(production / CURRENT, f"{FOLDER}/{release.id}")
 
 
-def named(production: Path, release_id: str) -> Release:
+def named(config: Config, release_id: str) -> Release:
     """Give the verified release of this name. Raise UsageError, naming those there are, if there's none."""
+    production = config.production
     if release_id not in all_ids(production):
         known = ", ".join(all_ids(production)) or "none"
         raise UsageError(f"no release '{release_id}' in {production / FOLDER}; there: {known}")
-    return verified(production / FOLDER / release_id)
+    return verified(production / FOLDER / release_id, key_of(config))
 
 
 def prune(production: Path, live: Release, keep: int) -> list[str]:
@@ -196,5 +248,5 @@ def prune(production: Path, live: Release, keep: int) -> list[str]:
 def watched(production: Path) -> list[str]:
     """Give the paths whose change means that production was touched."""
     return [os.path.join(production, name) for name in (CURRENT, MANIFEST, *READABLE)] + [
-        os.path.join(production, CURRENT, name) for name in (MANIFEST, *READABLE)
+        os.path.join(production, CURRENT, name) for name in (MANIFEST, SIGNATURE, *READABLE)
     ]

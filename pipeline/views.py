@@ -56,7 +56,7 @@ def champion(config: Config, book: Records) -> Facts | None:
 
     Raise CheckFailed if production isn't what was deployed.
     """
-    live = releases.current(config.production)
+    live = releases.current(config)
     if live is None:
         return None
     since, why = _went_live(book, live)
@@ -150,7 +150,7 @@ def drift(config: Config, book: Records) -> list[Facts]:
 
 def newest_input(config: Config, book: Records) -> Facts | None:
     """Give what was found of the newest file, by the release that was live; None if the live one learnt from it."""
-    live = releases.current(config.production)
+    live = releases.current(config)
     found = book.inputs(newest=1) if live else []
     if not live or not found or found[-1].file <= live.learnt_upto:
         return None
@@ -433,7 +433,7 @@ def outcomes(config: Config, book: Records) -> Facts | None:
     For classification the confusion matrix at the label threshold, for regression the errors and a sample of pairs.
     None if nothing is deployed, there is no such row, or a column the champion needs is gone.
     """
-    live = releases.current(config.production)
+    live = releases.current(config)
     if live is None:
         return None
     rows, source = _unseen(config, book, live)
@@ -559,7 +559,7 @@ def waiting(config: Config, book: Records) -> Facts:
 
     `problem` says why the source folders can't be looked at, if they can't.
     """
-    live = releases.current(config.production)
+    live = releases.current(config)
     above = max(live.learnt_upto, book.scored_upto()) if live else 0
     facts: Facts = {
         "files": None,

@@ -284,7 +284,7 @@ class Project:
 
     def champion(self) -> releases.Release:
         """Give the live release, verified."""
-        release = releases.current(self.config.production)
+        release = releases.current(self.config)
         assert release is not None
         return release
 
