@@ -160,8 +160,8 @@ def promote(
         )
         make_live(config, book, release)
         now = replace(now, served=proposal.recipe)
+    told = [_judged(config, metric, now, one, release) for one in trained or []]  # one of them may go now
     shadows.prune(config, decisions.keep(now) | {one.id for one in kept.values() if one.upto > newest})
-    told = [_judged(config, metric, now, one, release) for one in trained or []]
     if trained or release or proposal.considered:
         rows = proposal.proof.rows if proposal.proof else 0
         book.add_decision(

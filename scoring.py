@@ -295,7 +295,7 @@ def _model_named(config: Config, champion: Release | None, named: str | None):
 def _score_candidates(config: Config, metric: Metric) -> Result:
     """Score all candidates on the test table; the best one's score goes to `latestscore.txt`."""
     scored = []
-    for path in sorted(config.models.glob("*/candidate.json")):
+    for path in sorted(config.models.glob("[!.]*/candidate.json")):
         scored.append(_score_file(config, metric, None, str(path.parent), None).facts)
     if not scored:
         raise DataError(f"nothing is deployed and {config.models} has no candidates: run training.py first")

@@ -89,7 +89,7 @@ def _loaded(path: Path, sha256: str) -> Any:
 
 def candidates(config: Config) -> list[Shadow]:
     """Give what training made last, in name order."""
-    return _found(config.models.glob(f"*/{CANDIDATE}"))
+    return _found(config.models.glob(f"[!.]*/{CANDIDATE}"))
 
 
 def kept(config: Config) -> list[Shadow]:
@@ -108,7 +108,7 @@ def kept(config: Config) -> list[Shadow]:
 
 
 def _kept_in(config: Config) -> Iterable[Path]:
-    return (config.models / FOLDER).glob(f"*/{CANDIDATE}")
+    return (config.models / FOLDER).glob(f"[!.]*/{CANDIDATE}")
 
 
 def _found(paths: Iterable[Path]) -> list[Shadow]:
@@ -161,8 +161,8 @@ def forget_cut_off(config: Config, book: Records, champion: Release) -> None:
 
 
 def prune(config: Config, wanted: set[str]) -> None:
-    """Delete the kept models that nobody asks for any more."""
-    for folder in (config.models / FOLDER).glob("[!.]*"):
+    """Delete the kept models that nobody asks for any more, and the drafts of runs that were cut off."""
+    for folder in (config.models / FOLDER).glob("*"):
         if folder.name not in wanted:
             files.remove_folder(folder)
 

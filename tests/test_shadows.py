@@ -172,9 +172,19 @@ def test_what_was_withdrawn_by_hand_proves_nothing_any_more(mixed):
 # ---------------------------------------------------------------------------------------------- pruned
 def test_what_nobody_asks_for_is_deleted(mixed):
     first, *_others = kept(mixed)
-    (folder(mixed) / ".draft of another").mkdir()
+    shutil.copytree(folder(mixed, first), folder(mixed, ".another.draft"))  # of a run that was cut off
+    assert first in kept(mixed)
+    assert kept(mixed)[first].folder.name == first, "a draft is no kept model"
     shadows.prune(mixed.config, {first})
-    assert sorted(path.name for path in folder(mixed).iterdir()) == sorted([".draft of another", first])
+    assert [path.name for path in folder(mixed).iterdir()] == [first]
+
+
+def test_a_model_that_is_trained_and_not_kept_is_judged_before_it_goes(mixed):
+    """Several trainings on just the same rows: only the newest models of a kind are kept."""
+    for _ in range(3):
+        assert mixed.call("fullprocess.py", "--force").code == 0
+    with mock.patch.object(decisions, "keep", lambda now: set(now.served.weights)):
+        assert len(mixed.does("fullprocess.py", "--force")["challengers"]) == 2
 
 
 def test_through_ticks_only_what_decisions_keep_stays(mixed):

@@ -2,8 +2,8 @@
 
     python -m tests.faults [PART ...] [--most N] [--skip N]
 
-Parts: kills (of a run that deploys), beginning (of a first run), rollback (of one), errors, limits, corruption. Exit
-code 1 if anything broke.
+Parts: kills (of a run that deploys), beginning (of a first run), rollback (of one), errors, limits, corruption,
+machine (anything in any order). Exit code 1 if anything broke.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from itertools import count
 from pathlib import Path
 
 from tests import project as projects
-from tests.faults import corruption, errors, kills
+from tests.faults import corruption, errors, kills, machine
 from tests.faults.sweep import Frame, Trial, Wrong, forked, prepare, tried, workers
 from tests.project import Project, clients, sampled
 
@@ -40,6 +40,7 @@ PARTS = {
     "errors": Part(False, kills.deploying, errors.trials),
     "limits": Part(False, kills.deploying, errors.limits, traces=False),
     "corruption": Part(True, corruption.quiet, corruption.trials, traces=False),
+    "machine": Part(True, corruption.quiet, machine.trials),
 }
 
 
