@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import confusion_matrix
 
-from pipeline import cleaning, views
+from pipeline import cleaning, journal, views
 from pipeline.config import Feature
 from tests.project import PRICES, Project, clients, houses
 
@@ -30,7 +30,7 @@ def season(first_run: Project, tmp_path_factory: pytest.TempPathFactory) -> Proj
     project.drop("week4.csv", bad)
     project.drop("noise.csv", b"\0\1\2")
     project.does("fullprocess.py")
-    with project.book() as book:
+    with journal.opened(project.config) as book:
         book.start_run()  # and never ended
     for week in range(5, 9):
         project.drop(f"week{week}.csv", clients(120, seed=week, day=week, flipped=True))
