@@ -15,6 +15,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parent))
 
+import deploying
 import false_alarms
 import feature_drift
 import ingesting
@@ -27,6 +28,7 @@ BENCHMARKS = {
     "feature_drift": feature_drift.table,
     "ingesting": ingesting.table,
     "nothing_to_do": nothing_to_do.table,
+    "deploying": deploying.table,
     "loss_alarm": loss_alarm.table,
 }
 LONG = {"policies": policies.table}

@@ -5,6 +5,7 @@ reads through the links sees one release whole, the old or the new. Nothing in a
 was compared with the manifest's.
 """
 
+import hashlib
 import hmac
 import json
 import logging
@@ -13,6 +14,7 @@ import shutil
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,7 @@ READABLE = (
 LEAST_KEY = 16  # bytes
 log = logging.getLogger("pipeline")
 
+FORMAT = 1  # of manifests; one more when an older version of this project couldn't serve the release any more
 LIBRARIES = ("numpy", "pandas", "scikit-learn", "skops")  # whose versions decide what a model file means
 
 
@@ -152,6 +155,11 @@ def verified(folder: Path, key: bytes | None = None) -> Release:
         if key is not None:
             check_signature(folder, text, key)
         manifest = json.loads(text)
+        if manifest.get("format", 1) > FORMAT:
+            raise CheckFailed(
+                f"{folder / MANIFEST}: of a newer version of this project (format {manifest['format']}, not {FORMAT}); "
+                "use that one, or go back with `deployment.py --rollback`"
+            )
         hashes = manifest["files"]
         for name in (*READABLE, *hashes):
             if files.sha256(folder / name) != hashes[name]:
@@ -167,15 +175,17 @@ def make(config: Config, model_file: Path, texts: dict[str, str], facts: dict[st
     """Write a release that is not live yet: the model, the texts by file name, and the manifest with `facts`."""
     production, key = config.production, key_of(config)
     made_at = facts["made_at"].replace("-", "").replace(":", "")
-    folder = production / FOLDER / f"{made_at}-{files.sha256(model_file)[:8]}"
+    hashes = {MODEL: files.sha256(model_file)}
+    folder = production / FOLDER / f"{made_at}-{hashes[MODEL][:8]}"
     for stray in (production / FOLDER).glob(f".*{files.DRAFT}"):  # of a run that was cut off
         files.remove_folder(stray)
     with files.replacing_folder(folder) as draft:
         shutil.copyfile(model_file, draft / MODEL)
         for name, text in texts.items():
-            (draft / name).write_text(text, encoding="utf-8", newline="")
-        hashes = {name: files.sha256(draft / name) for name in (MODEL, *texts)}
-        manifest = {"id": folder.name, **facts, "libraries": libraries(), "files": hashes}
+            content = text.encode()
+            (draft / name).write_bytes(content)
+            hashes[name] = hashlib.sha256(content).hexdigest()
+        manifest = {"id": folder.name, "format": FORMAT, **facts, "libraries": libraries(), "files": hashes}
         told = (json.dumps(manifest, indent=1) + "\n").encode()
         (draft / MANIFEST).write_bytes(told)
         if key is not None:
@@ -183,6 +193,7 @@ def make(config: Config, model_file: Path, texts: dict[str, str], facts: dict[st
     return verified(folder, key)
 
 
+@cache
 def libraries() -> dict[str, str]:
     """Give the version of each library that decides what a model file means; "none" of one that isn't there."""
     from importlib import metadata  # here: it costs an ingestion more than its database does

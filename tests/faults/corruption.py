@@ -1,18 +1,24 @@
-"""Files that are missing, empty, cut, changed in one bit or swapped: told in one line, or carried on without them."""
+"""Files missing, empty, cut, changed in a bit, swapped, of a newer version: told in one line, or carried on without."""
 
+import json
 import os
 import shutil
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from tests.faults.sweep import DOCUMENTED, Frame, Trial, Wrong, forked
 from tests.project import Project, Ran, clients
 
 LOOKS = (("deployment.py", "--verify"), ("diagnostics.py",), ("fullprocess.py",))
 NEXT = "week4.csv"
-NOT_NOTICED = ("table", "one bit")
+BY_SIZE = "table"  # known by its size, so a bit that flips may pass: nothing learns from it
 LIVE = "production_deployment/current/"
 
 # What is damaged, as a pattern below the project's folder: the first that is found, and the second to swap it with.
@@ -41,6 +47,11 @@ DAMAGED = {
     "batch": ("models/batches/*.npz", "models/batches/*.npz"),
     "latest score": ("models/latestscore.txt", ""),
     "report facts": ("reports/diagnostics.json", ""),
+    "journal": ("ingesteddata/records.journal", ""),
+    "seal": ("ingesteddata/records.seal", ""),
+    "listed names": ("production_deployment/releases/*/ingestedfiles.txt", "ingesteddata/ingestedfiles.txt"),
+    "call list": ("reports/calllist.csv", ""),
+    "report": ("reports/report.html", ""),
 }
 
 
@@ -60,18 +71,72 @@ def half(path: Path) -> None:
     path.write_bytes(content[: len(content) // 2])
 
 
-def one_bit(path: Path) -> None:
-    """Change one bit in the middle of the file."""
+def last_byte(path: Path) -> None:
+    """Cut the last byte off."""
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def one_bit(path: Path, place: float) -> None:
+    """Change one bit at this share of the file."""
     content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 0x10
+    if content:
+        content[int(len(content) * place)] ^= 0x10
     path.write_bytes(content)
 
 
+BITS: dict[str, Callable[[Path], None]] = {
+    "one bit": partial(one_bit, place=0.5),
+    "a bit near the start": partial(one_bit, place=0.03),
+    "a bit near the end": partial(one_bit, place=0.97),
+}
 DAMAGES: dict[str, Callable[[Path], None]] = {
     "missing": missing,
     "empty": empty,
     "cut in half": half,
-    "one bit": one_bit,
+    "short of a byte": last_byte,
+    **BITS,
+}
+
+
+# ---------------------------------------------------------------------------------------------- newer versions
+def newer_json(path: Path) -> None:
+    """Have the object say that it is of a later format, and more than is known."""
+    later = {"version": 99, "format": 99, "from_the_future": {}}
+    path.write_text(json.dumps(json.loads(path.read_text()) | later))
+
+
+def newer_line(path: Path) -> None:
+    """Begin the text with another version."""
+    path.write_text("later 99 " + path.read_text())
+
+
+def newer_database(path: Path) -> None:
+    """Have the database say that a later migration was the last."""
+    with closing(sqlite3.connect(path)) as there, there:
+        there.execute("update alembic_version set version_num = '9999'")
+
+
+def newer_table(path: Path) -> None:
+    """Add a column that nothing is known of."""
+    rows = pq.read_table(path, partitioning=None)
+    pq.write_table(rows.append_column("_later", pa.nulls(len(rows), pa.string())), path)
+
+
+def newer_config(path: Path) -> None:
+    """Add a key that nothing is known of."""
+    path.write_text(path.read_text() + "\nfrom_the_future: true\n")
+
+
+NEWER: dict[str, Callable[[Path], None]] = {
+    **dict.fromkeys(
+        ["live manifest", "live sketch", "kept facts", "kept sketch", "candidate facts", "seal"], newer_json
+    ),
+    **dict.fromkeys(
+        ["known of", "seen files", "state of the run", "state of the table", "quiet tick"], newer_line
+    ),
+    "records": newer_database,
+    "part": newer_table,
+    "config": newer_config,
 }
 
 
@@ -91,33 +156,24 @@ def files_of(project: Project) -> list[tuple]:
 
 
 def trials(frame: Frame) -> list[Trial]:
-    """Give each damage to each file.
-
-    A bit flipped in the table that people read isn't among them: it's known by its size, and nothing learns from it.
-    """
+    """Give each damage to each file."""
     found = []
     for name, (pattern, other) in DAMAGED.items():
-        found += [
-            Trial(f"{name}: {damage}", damaged, (pattern, damage))
-            for damage in DAMAGES
-            if (name, damage) != NOT_NOTICED
-        ]
-        if other:
-            found.append(Trial(f"{name}: swapped", damaged, (pattern, other, True)))
+        ways = {how: way for how, way in DAMAGES.items() if name != BY_SIZE or how not in BITS}
+        ways |= {"swapped": partial(swapped, pattern=other)} if other else {}
+        ways |= {"of a newer version": NEWER[name]} if name in NEWER else {}
+        found += [Trial(f"{name}: {how}", damaged, (pattern, way)) for how, way in ways.items()]
     return found
 
 
-def damaged(frame: Frame, project: Project, pattern: str, damage: str, swapped: bool = False) -> Wrong:
+def damaged(frame: Frame, project: Project, pattern: str, damage: Callable[[Path], None]) -> Wrong:
     """Damage a file, run the programs, put the file back, run again; give what went wrong."""
     project.settle()
     assert forked(project, "fullprocess.py").code == 0
     path = sorted(project.folder.glob(pattern))[0]
     before, expected = path.read_bytes(), project.predictions(clients(200, seed=77))
     live = project.live()
-    if swapped:
-        shutil.copyfile(another(project, path, damage), path)
-    else:
-        DAMAGES[damage](path)
+    damage(path)
     wrong: Wrong = {}
     told = [look(project, wrong, live, expected, *program) for program in LOOKS]
     project.drop(NEXT, clients(80, seed=4, day=22, flipped=True))
@@ -127,10 +183,12 @@ def damaged(frame: Frame, project: Project, pattern: str, damage: str, swapped: 
     return wrong | healed(frame, project)
 
 
-def another(project: Project, path: Path, pattern: str) -> Path:
-    """Give another file of the kind, with other content."""
+def swapped(path: Path, pattern: str) -> None:
+    """Put another file of the kind, with other content, in its place."""
     content = path.read_bytes()
-    return next(one for one in sorted(project.folder.glob(pattern)) if one.read_bytes() != content)
+    project = next(folder for folder in path.parents if (folder / "config.yaml").exists())
+    other = next(one for one in sorted(project.glob(pattern)) if one.read_bytes() != content)
+    shutil.copyfile(other, path)
 
 
 def look(

@@ -14,13 +14,12 @@ from hypothesis import strategies as st
 from hypothesis.errors import Flaky
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from tests.faults.corruption import DAMAGED, DAMAGES, LOOKS, put_back
+from tests.faults.corruption import BY_SIZE, DAMAGED, DAMAGES, LOOKS, put_back
 from tests.faults.sweep import CALLS, DOCUMENTED, Frame, Trial, Wrong, forked
 from tests.project import Project, Ran, clients
 
 SEQUENCES, EXAMPLES, STEPS = 40, 4, 12  # each sequence is some examples of so many steps at most
 POLICIES = ("adaptive", "always", "never")
-BY_SIZE = "table"  # known by its size, so one bit may pass
 BAD = ("", "no table\n", "client,seen\nAnn,2025-03-01\n", "\x00\x01\x02")
 HISTORY = {
     "files": "select id, name, sha256, status, rows, output from files order by id",
