@@ -27,6 +27,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from pipeline import smoke
 from tests.project import LONGEST, NO_BYTECODE, ROOT, Point, Project, Ran, clients, why_no_strace
 
 # Of the run alone: processes and threads that it starts are neither listed nor disturbed.
@@ -314,6 +315,7 @@ def prepare() -> None:
     ]
     for module in (*PROGRAMS, *ours, *LATE):
         __import__(module)
+    smoke.apart = smoke.here  # it changes nothing on the disk, and would import everything anew in each trial
 
 
 def tried(
