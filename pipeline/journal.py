@@ -76,6 +76,8 @@ def changed(config: Config) -> str:
     seal = _seal(config)
     if seal is None or seal.database != _address(config) or seal.sha256 == _sha256(config):
         return ""
+    if seal != _seal(config):  # a run has just begun
+        return ""
     return _told(config, "not as the last run left it: lost, damaged or another copy")
 
 
@@ -137,11 +139,12 @@ def _whole(file: BinaryIO) -> int:
 # ---------------------------------------------------------------------------------------------- comparing, repairing
 def differs(config: Config, book: Records) -> str:
     """Say so if the journal isn't what the database has; empty if it is, or if a run is under way or was cut off."""
-    if _seal(config) is None:
+    seal = _seal(config)
+    if seal is None:
         return ""
     there, damaged = _read(config)
     other = len(dict(there.items() ^ _rows(book).items()))
-    if not other and not damaged:
+    if not (other or damaged) or seal != _seal(config):
         return ""
     told = f"{other:,} row(s) differ, {damaged:,} line(s) damaged"
     return f"{config.ingested / JOURNAL}: not what {_shown(config)} has ({told}); make it anew with {REPAIR}"
@@ -187,7 +190,6 @@ def _database_anew(config: Config) -> str:
         raise FileError(
             f"{path}, {journal}: neither is as the last run left it; put a copy of one of them back"
         )
-    _unseal(config)
     if path.exists():
         shutil.copyfile(path, path.with_name(path.name + DAMAGED))
         files.sync(path.with_name(path.name + DAMAGED))

@@ -4,6 +4,7 @@ import json
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -137,6 +138,34 @@ def test_records_of_a_program_that_was_cut_off_are_no_place_to_go_on_from_if_the
     assert "1 row(s) short" in refused(kept)
     assert "made anew" in kept.call("diagnostics.py", "--repair").out
     assert kept.query("select count(*) from decisions where id = 1") == [(1,)]
+
+
+def test_looking_at_records_while_a_run_is_at_work_finds_no_damage(kept):
+    """The seal is read, then the run begins and writes, then the rest is read."""
+    whole = journal._read
+
+    def read_late(config):
+        found = whole(config)
+        journal._unseal(config)
+        with kept.book() as book:
+            book.start_run()
+        return found
+
+    with kept.book() as book, mock.patch.object(journal, "_read", read_late):
+        assert journal.differs(kept.config, book) == ""
+    assert journal.changed(kept.config) == ""
+
+
+def test_a_repair_that_was_cut_off_is_done_again(kept):
+    flip(database(kept), 5000)
+    with (
+        mock.patch.object(journal, "seal_again", side_effect=KeyboardInterrupt),
+        pytest.raises(KeyboardInterrupt),
+    ):
+        journal.repair(kept.config)
+    assert "--repair" in refused(kept)
+    assert "made anew" in kept.call("diagnostics.py", "--repair").out
+    assert kept.call("fullprocess.py").code == 0
 
 
 def test_to_go_on_with_other_records_the_journal_is_moved_away(kept):
