@@ -457,9 +457,11 @@ def _verify(config: Config, book: Records) -> Result:
     names, key = releases.all_ids(config.production), releases.key_of(config)
     there = {name: releases.verified(config.production / releases.FOLDER / name, key) for name in names}
     live, parts = releases.current(config), book.parts()
+    if wrong := journal.changed(config):
+        raise FileError(wrong)
     if wrong := book.damage():
-        raise FileError(f"{book.engine.url.database}: damaged ({wrong}); put a copy back")
-    if wrong := journal.changed(config) or journal.differs(config, book):
+        raise FileError(f"{book.engine.url.database}: damaged ({wrong}); make it anew with {journal.REPAIR}")
+    if wrong := journal.differs(config, book):
         raise FileError(wrong)
     for row in book.releases():
         if row.id in there and (other := _on_record_otherwise(row, there[row.id].manifest)):

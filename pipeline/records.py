@@ -478,7 +478,7 @@ class Records:
             return ""
         with self.engine.connect() as connection:
             found = connection.exec_driver_sql("PRAGMA integrity_check(1)").scalar_one()
-        return "" if found == "ok" else str(found)
+        return "" if found == "ok" else " ".join(str(found).split())
 
     # ------------------------------------------------------------------------------------------------ all of it
     def everything(
