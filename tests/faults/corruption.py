@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.journal import REPAIR
 from tests.faults.sweep import DOCUMENTED, Frame, Trial, Wrong, forked
 from tests.project import Project, Ran, clients
 
@@ -178,9 +179,7 @@ def damaged(frame: Frame, project: Project, pattern: str, damage: Callable[[Path
     told = [look(project, wrong, live, expected, *program) for program in LOOKS]
     project.drop(NEXT, clients(80, seed=4, day=22, flipped=True))
     told.append(look(project, wrong, live, expected, "fullprocess.py"))
-    if any(ran.code for ran in told):
-        put_back(path, before)
-    return wrong | healed(frame, project)
+    return wrong | mended(project, told, path, before) | healed(frame, project)
 
 
 def swapped(path: Path, pattern: str) -> None:
@@ -210,6 +209,16 @@ def look(
 def same(project: Project, expected: np.ndarray) -> bool:
     """Say whether the live model predicts as expected."""
     return bool(np.array_equal(project.predictions(clients(200, seed=77)), expected))
+
+
+def mended(project: Project, told: list[Ran], path: Path, before: bytes) -> Wrong:
+    """Do what a person would who reads what was told: repair, or put a copy of the file back. Give what went wrong."""
+    if any(REPAIR in ran.err for ran in told):
+        repaired = forked(project, "diagnostics.py", "--repair")
+        return {"repair": (repaired.code, repaired.err)} if repaired.code else {}
+    if any(ran.code for ran in told):
+        put_back(path, before)
+    return {}
 
 
 def put_back(path: Path, content: bytes) -> None:

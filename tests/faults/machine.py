@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.errors import Flaky
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from tests.faults.corruption import BY_SIZE, DAMAGED, DAMAGES, LOOKS, put_back
+from tests.faults.corruption import BY_SIZE, DAMAGED, DAMAGES, LOOKS, mended
 from tests.faults.sweep import CALLS, DOCUMENTED, Frame, Trial, Wrong, forked
 from tests.project import Project, Ran, clients
 
@@ -115,10 +115,9 @@ class Machine(RuleBasedStateMachine):
         what=st.sampled_from(sorted({*DAMAGED} - {BY_SIZE})),
         how=st.sampled_from(sorted(DAMAGES)),
         look=st.sampled_from(LOOKS),
-        mend=st.booleans(),
     )
-    def file_is_damaged(self, what: str, how: str, look: tuple[str, ...], mend: bool) -> None:
-        """Told in one line with a documented code and put back by a person, or done without."""
+    def file_is_damaged(self, what: str, how: str, look: tuple[str, ...]) -> None:
+        """Told in one line with a documented code and mended by a person, or done without."""
         found = sorted(self.project.folder.glob(DAMAGED[what][0]))
         if not found or (what == "records" and not self.project.ingested("records.seal").exists()):
             return  # it isn't known what records were like that a run was killed over
@@ -126,10 +125,7 @@ class Machine(RuleBasedStateMachine):
         DAMAGES[how](found[0])
         told = [self.runs(*program, codes=DOCUMENTED) for program in (look, *LOOKS)]
         assert all(ran.err.count("\n") == 1 for ran in told if ran.code), told
-        if what == "records" and mend:
-            self.runs("diagnostics.py", "--repair")
-        elif any(ran.code for ran in told):
-            put_back(found[0], before)
+        assert mended(self.project, told, found[0], before) == {}
 
     @rule()
     def records_are_repaired(self) -> None:
