@@ -219,7 +219,8 @@ def make_live(config: Config, book: Records, release: Release) -> None:
     """Move the link, then put the release on record and prune old ones. What is on record was live."""
     releases.go_live(config.production, release)
     put_on_record(book, release)
-    for name in releases.prune(config.production, release, config.deployment.keep):
+    went_live = [row.id for row in book.releases()]
+    for name in releases.prune(config.production, release, config.deployment.keep, went_live):
         log.info("pruned release %s", name)
 
 
@@ -230,9 +231,10 @@ def check_production(config: Config, book: Records, live: Release | None) -> Non
     """
     known = book.releases()
     if live is None and known:
+        last = book.last_live()
         raise CheckFailed(
-            f"{config.production / releases.CURRENT}: gone, and {known[-1].id} was live; put it back, or go back with "
-            f"`deployment.py --rollback {known[-1].id}`, or start anew with training.py and deployment.py"
+            f"{config.production / releases.CURRENT}: gone, and {last} was live; put it back, or go back with "
+            f"`deployment.py --rollback {last}`, or start anew with training.py and deployment.py"
         )
     if live is not None and not known and not book.has_files():
         raise FileError(
@@ -446,8 +448,7 @@ def _verify(config: Config, book: Records) -> Result:
 
     Raise CheckFailed at the first that differs, FileError if the records or a part are damaged.
     """
-    names = releases.all_ids(config.production)
-    there = {name: releases.verified(config.production / releases.FOLDER / name) for name in names}
+    there = releases.all_verified(config.production)
     live, parts = releases.current(config.production), book.parts()
     if wrong := book.damage():
         raise FileError(f"{book.engine.url.database}: damaged ({wrong}); put a copy back")
@@ -456,8 +457,8 @@ def _verify(config: Config, book: Records) -> Result:
             raise CheckFailed(f"{there[row.id].folder / releases.MANIFEST}: {other}; one of them was changed")
     for _, part in parts:
         dataset.read_part(config.ingested, part)
-    told = f"{len(names)} release(s) are what was deployed, {len(parts)} part(s) of the data are whole; "
-    facts = {"releases": names, "live": live.id if live else None, "parts": len(parts)}
+    told = f"{len(there)} release(s) are what was deployed, {len(parts)} part(s) of the data are whole; "
+    facts = {"releases": [*there], "live": live.id if live else None, "parts": len(parts)}
     return Result(told + f"live: {live.id if live else 'none'}", facts)
 
 

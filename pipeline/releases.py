@@ -9,8 +9,9 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -90,13 +91,33 @@ def current(production: Path) -> Release | None:
     Raise CheckFailed if production isn't what was deployed.
     """
     link = production / CURRENT
-    return verified(link.resolve()) if link.is_symlink() or link.exists() else None
+    while link.is_symlink() or link.exists():
+        folder = link.resolve()
+        try:
+            return verified(folder)
+        except CheckFailed:
+            if link.resolve() == folder:
+                raise  # else others went live meanwhile, and this one was pruned
+    return None
 
 
 def all_ids(production: Path) -> list[str]:
-    """Give the names of all releases on disk, oldest first."""
+    """Give the names of all releases on disk, by the clock of the machine when they were made."""
     folder = production / FOLDER
     return sorted(path.name for path in folder.iterdir() if path.name[0] != ".") if folder.is_dir() else []
+
+
+def all_verified(production: Path) -> dict[str, Release]:
+    """Give all releases on disk by name. Raise CheckFailed at the first that isn't what was deployed."""
+    found = {}
+    for name in all_ids(production):
+        folder = production / FOLDER / name
+        try:
+            found[name] = verified(folder)
+        except CheckFailed:
+            if folder.exists():
+                raise  # else it was pruned meanwhile
+    return found
 
 
 def verified(folder: Path) -> Release:
@@ -119,7 +140,7 @@ def verified(folder: Path) -> Release:
 def make(production: Path, model_file: Path, texts: dict[str, str], facts: dict[str, Any]) -> Release:
     """Write a release that is not live yet: the model, the texts by file name, and the manifest with `facts`."""
     made_at = facts["made_at"].replace("-", "").replace(":", "")
-    folder = production / FOLDER / f"{made_at}-{files.sha256(model_file)[:8]}"
+    folder = _unused(production / FOLDER / f"{made_at}-{files.sha256(model_file)[:8]}")
     for stray in (production / FOLDER).glob(f".*{files.DRAFT}"):  # of a run that was cut off
         files.remove_folder(stray)
     with files.replacing_folder(folder) as draft:
@@ -130,6 +151,12 @@ def make(production: Path, model_file: Path, texts: dict[str, str], facts: dict[
         manifest = {"id": folder.name, **facts, "libraries": libraries(), "files": hashes}
         (draft / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
     return verified(folder)
+
+
+def _unused(folder: Path) -> Path:
+    """Give this path, with a number behind it if there is such a release: clocks are set back, seconds are long."""
+    others = (folder.with_name(f"{folder.name}-{number}") for number in count(2))
+    return next(path for path in chain([folder], others) if not path.exists())
 
 
 def libraries() -> dict[str, str]:
@@ -184,10 +211,16 @@ def named(production: Path, release_id: str) -> Release:
     return verified(production / FOLDER / release_id)
 
 
-def prune(production: Path, live: Release, keep: int) -> list[str]:
-    """Delete the oldest releases beyond `keep`, never the live one nor its predecessor; give their names."""
+def prune(production: Path, live: Release, keep: int, went_live: Sequence[str]) -> list[str]:
+    """Delete the oldest releases beyond `keep`, never the live one nor its predecessor; give their names.
+
+    Their age is their place in `went_live`, not the time in their name, which is of a clock that may have been set
+    back. First go those that never went live.
+    """
+    age = {name: number for number, name in enumerate(went_live)}
+    oldest_first = sorted(all_ids(production), key=lambda name: age.get(name, -1))
     spared = {live.id, live.manifest["replaced"]}
-    old = [name for name in all_ids(production)[:-keep] if name not in spared]
+    old = [name for name in oldest_first[:-keep] if name not in spared]
     for name in old:
         files.remove_folder(production / FOLDER / name)
     return old
