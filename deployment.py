@@ -357,7 +357,8 @@ def _release(
     draft = config.models / f".{releases.MODEL}"
     try:
         models.save(mixes.made(recipe, alone, config.task), draft)
-        release = releases.make(config.production, draft, texts, facts)
+        taken = [row.id for row in book.releases()]
+        release = releases.make(config.production, draft, texts, facts, taken)
     finally:
         draft.unlink(missing_ok=True)
     try:

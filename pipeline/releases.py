@@ -9,7 +9,7 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, count
 from pathlib import Path
@@ -137,10 +137,23 @@ def verified(folder: Path) -> Release:
     return Release(folder, manifest)
 
 
-def make(production: Path, model_file: Path, texts: dict[str, str], facts: dict[str, Any]) -> Release:
-    """Write a release that is not live yet: the model, the texts by file name, and the manifest with `facts`."""
+def make(
+    production: Path,
+    model_file: Path,
+    texts: dict[str, str],
+    facts: dict[str, Any],
+    taken: Collection[str] = (),
+) -> Release:
+    """Write a release that is not live yet: the model, the texts by file name, and the manifest with `facts`.
+
+    Its name is none of those `taken` by releases that were live once, whether they are still there or not.
+    """
     made_at = facts["made_at"].replace("-", "").replace(":", "")
-    folder = _unused(production / FOLDER / f"{made_at}-{files.sha256(model_file)[:8]}")
+    folder = (
+        production
+        / FOLDER
+        / _unused(f"{made_at}-{files.sha256(model_file)[:8]}", {*taken, *all_ids(production)})
+    )
     for stray in (production / FOLDER).glob(f".*{files.DRAFT}"):  # of a run that was cut off
         files.remove_folder(stray)
     with files.replacing_folder(folder) as draft:
@@ -153,10 +166,9 @@ def make(production: Path, model_file: Path, texts: dict[str, str], facts: dict[
     return verified(folder)
 
 
-def _unused(folder: Path) -> Path:
-    """Give this path, with a number behind it if there is such a release: clocks are set back, seconds are long."""
-    others = (folder.with_name(f"{folder.name}-{number}") for number in count(2))
-    return next(path for path in chain([folder], others) if not path.exists())
+def _unused(name: str, taken: set[str]) -> str:
+    """Give this name, with a number behind it if it's taken: clocks are set back, and seconds are long."""
+    return next(one for one in chain([name], (f"{name}-{number}" for number in count(2))) if one not in taken)
 
 
 def libraries() -> dict[str, str]:

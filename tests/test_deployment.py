@@ -235,6 +235,8 @@ def test_two_releases_of_one_second_and_one_model_have_names_of_their_own(redepl
     live = redeployed.champion()
     made = [releases.make(redeployed.production(), live.model_file, *written(live)).id for _ in range(2)]
     assert made == [f"{live.id}-2", f"{live.id}-3"]
+    gone = [f"{live.id}-4"]  # pruned, and on record
+    assert releases.make(redeployed.production(), live.model_file, *written(live), gone).id == f"{live.id}-5"
     assert redeployed.champion().id == live.id
 
 
