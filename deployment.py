@@ -227,7 +227,8 @@ def make_live(config: Config, book: Records, release: Release) -> None:
     """Move the link, then put the release on record and prune old ones. What is on record was live."""
     releases.go_live(config.production, release)
     put_on_record(book, release)
-    for name in releases.prune(config.production, release, config.deployment.keep):
+    went_live = [row.id for row in book.releases()]
+    for name in releases.prune(config.production, release, config.deployment.keep, went_live):
         log.info("pruned release %s", name)
 
 
@@ -238,9 +239,10 @@ def check_production(config: Config, book: Records, live: Release | None) -> Non
     """
     known = book.releases()
     if live is None and known:
+        last = book.last_live()
         raise CheckFailed(
-            f"{config.production / releases.CURRENT}: gone, and {known[-1].id} was live; put it back, or go back with "
-            f"`deployment.py --rollback {known[-1].id}`, or start anew with training.py and deployment.py"
+            f"{config.production / releases.CURRENT}: gone, and {last} was live; put it back, or go back with "
+            f"`deployment.py --rollback {last}`, or start anew with training.py and deployment.py"
         )
     if live is not None and not known and not book.has_files():
         raise FileError(
@@ -363,7 +365,8 @@ def _release(
     draft = config.models / f".{releases.MODEL}"
     try:
         models.save(mixes.made(recipe, alone, config.task), draft)
-        release = releases.make(config, draft, texts, facts)
+        taken = [row.id for row in book.releases()]
+        release = releases.make(config, draft, texts, facts, taken)
     finally:
         draft.unlink(missing_ok=True)
     try:
@@ -454,8 +457,7 @@ def _verify(config: Config, book: Records) -> Result:
 
     Raise CheckFailed at the first that differs, FileError if the records or a part are damaged.
     """
-    names, key = releases.all_ids(config.production), releases.key_of(config)
-    there = {name: releases.verified(config.production / releases.FOLDER / name, key) for name in names}
+    there = releases.all_verified(config)
     live, parts = releases.current(config), book.parts()
     if wrong := journal.changed(config):
         raise FileError(wrong)
@@ -468,8 +470,8 @@ def _verify(config: Config, book: Records) -> Result:
             raise CheckFailed(f"{there[row.id].folder / releases.MANIFEST}: {other}; one of them was changed")
     for _, part in parts:
         dataset.read_part(config.ingested, part)
-    told = f"{len(names)} release(s) are what was deployed, {len(parts)} part(s) of the data are whole; "
-    facts = {"releases": names, "live": live.id if live else None, "parts": len(parts)}
+    told = f"{len(there)} release(s) are what was deployed, {len(parts)} part(s) of the data are whole; "
+    facts = {"releases": [*there], "live": live.id if live else None, "parts": len(parts)}
     return Result(told + f"live: {live.id if live else 'none'}", facts)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from pipeline import files
 from pipeline.config import Feature, Target
-from pipeline.errors import CheckFailed, ConfigError, DataError
+from pipeline.errors import CheckFailed, ConfigError, DataError, FileError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,6 +22,7 @@ MISSING = "(missing)"  # the category of a cell without a value: that it is empt
 POSITIVE = ("1", "yes", "true", "y", "t")  # what counts as positive where the config doesn't say
 LARGEST = 1e30  # numbers beyond are taken for this: forests take 32-bit numbers, and scaling squares them
 MANY = 100_000  # rows from which a second thread gains more than it costs
+EARLIEST = 1980  # the first year of a ZIP archive, which a model file is
 RAREST = 10  # rows a category needs for a column of its own, where rarer and unseen ones share one
 
 
@@ -255,9 +256,15 @@ def _imputed(features: Features):
 
 
 def save(model, path: Path) -> None:
-    """Write the model as skops file."""
+    """Write the model as skops file. Raise FileError if the clock shows a year that such a file has no dates for."""
+    import time
+
     import skops.io
 
+    if (year := time.localtime().tm_year) < EARLIEST:
+        raise FileError(
+            f"{path}: the clock shows {year}, and a model file has no dates before {EARLIEST}; set it"
+        )
     with files.told_of(path):
         path.write_bytes(skops.io.dumps(model))
 

@@ -12,9 +12,10 @@ import logging
 import os
 import shutil
 import stat
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -96,14 +97,34 @@ def current(config: Config) -> Release | None:
 
     Raise CheckFailed if production isn't what was deployed.
     """
-    link = config.production / CURRENT
-    return verified(link.resolve(), key_of(config)) if link.is_symlink() or link.exists() else None
+    link, key = config.production / CURRENT, key_of(config)
+    while link.is_symlink() or link.exists():
+        folder = link.resolve()
+        try:
+            return verified(folder, key)
+        except CheckFailed:
+            if link.resolve() == folder:
+                raise  # else others went live meanwhile, and this one was pruned
+    return None
 
 
 def all_ids(production: Path) -> list[str]:
-    """Give the names of all releases on disk, oldest first."""
+    """Give the names of all releases on disk, by the clock of the machine when they were made."""
     folder = production / FOLDER
     return sorted(path.name for path in folder.iterdir() if path.name[0] != ".") if folder.is_dir() else []
+
+
+def all_verified(config: Config) -> dict[str, Release]:
+    """Give all releases on disk by name. Raise CheckFailed at the first that isn't what was deployed."""
+    found, key = {}, key_of(config)
+    for name in all_ids(config.production):
+        folder = config.production / FOLDER / name
+        try:
+            found[name] = verified(folder, key)
+        except CheckFailed:
+            if folder.exists():
+                raise  # else it was pruned meanwhile
+    return found
 
 
 def key_of(config: Config) -> bytes | None:
@@ -171,12 +192,22 @@ def verified(folder: Path, key: bytes | None = None) -> Release:
     return Release(folder, manifest)
 
 
-def make(config: Config, model_file: Path, texts: dict[str, str], facts: dict[str, Any]) -> Release:
-    """Write a release that is not live yet: the model, the texts by file name, and the manifest with `facts`."""
+def make(
+    config: Config,
+    model_file: Path,
+    texts: dict[str, str],
+    facts: dict[str, Any],
+    taken: Collection[str] = (),
+) -> Release:
+    """Write a release that is not live yet: the model, the texts by file name, and the manifest with `facts`.
+
+    Its name is none of those `taken` by releases that were live once, whether they are still there or not.
+    """
     production, key = config.production, key_of(config)
     made_at = facts["made_at"].replace("-", "").replace(":", "")
     hashes = {MODEL: files.sha256(model_file)}
-    folder = production / FOLDER / f"{made_at}-{hashes[MODEL][:8]}"
+    name = _unused(f"{made_at}-{hashes[MODEL][:8]}", {*taken, *all_ids(production)})
+    folder = production / FOLDER / name
     for stray in (production / FOLDER).glob(f".*{files.DRAFT}"):  # of a run that was cut off
         files.remove_folder(stray)
     with files.replacing_folder(folder) as draft:
@@ -191,6 +222,11 @@ def make(config: Config, model_file: Path, texts: dict[str, str], facts: dict[st
         if key is not None:
             (draft / SIGNATURE).write_text(f"{signature(told, key)}\n", encoding="utf-8")
     return verified(folder, key)
+
+
+def _unused(name: str, taken: set[str]) -> str:
+    """Give this name, with a number behind it if it's taken: clocks are set back, and seconds are long."""
+    return next(one for one in chain([name], (f"{name}-{number}" for number in count(2))) if one not in taken)
 
 
 @cache
@@ -247,10 +283,16 @@ def named(config: Config, release_id: str) -> Release:
     return verified(production / FOLDER / release_id, key_of(config))
 
 
-def prune(production: Path, live: Release, keep: int) -> list[str]:
-    """Delete the oldest releases beyond `keep`, never the live one nor its predecessor; give their names."""
+def prune(production: Path, live: Release, keep: int, went_live: Sequence[str]) -> list[str]:
+    """Delete the oldest releases beyond `keep`, never the live one nor its predecessor; give their names.
+
+    Their age is their place in `went_live`, not the time in their name, which is of a clock that may have been set
+    back. First go those that never went live.
+    """
+    age = {name: number for number, name in enumerate(went_live)}
+    oldest_first = sorted(all_ids(production), key=lambda name: age.get(name, -1))
     spared = {live.id, live.manifest["replaced"]}
-    old = [name for name in all_ids(production)[:-keep] if name not in spared]
+    old = [name for name in oldest_first[:-keep] if name not in spared]
     for name in old:
         files.remove_folder(production / FOLDER / name)
     return old

@@ -11,7 +11,7 @@ from unittest import mock
 
 import pytest
 
-from pipeline import releases
+from pipeline import files, releases
 from pipeline.records import Records
 from tests import project as projects
 from tests.project import Project, clients
@@ -188,10 +188,57 @@ def test_pruning_keeps_the_live_release_and_the_one_before(deployed, others):
     deployed.configure("deployment: {", "deployment: {keep: 2, ")
     challenged(deployed, "--window", "1")
     live = deployed.does("deployment.py")["release"]
-    kept = releases.all_ids(deployed.production())
-    assert {first, live} <= set(kept)
-    assert len(kept) == (2 if others == "2020" else 4)
+    assert set(releases.all_ids(deployed.production())) == {first, live}
     assert deployed.call("deployment.py", "--verify").code == 0
+
+
+def test_pruning_goes_by_when_a_release_went_live_not_by_the_time_in_its_name(redeployed):
+    """A clock may have been set back."""
+    first, second = (one["release"] for one in redeployed.does("deployment.py", "--list")["releases"])
+    older = [f"{year}0101T000000Z-deadbeef" for year in (2099, 2098)]
+    for name in older:
+        shutil.copytree(redeployed.production(f"releases/{first}"), redeployed.production(f"releases/{name}"))
+    went_live = [*older, first, second]
+    assert releases.prune(redeployed.production(), redeployed.champion(), 3, went_live) == older[:1]
+    assert set(releases.all_ids(redeployed.production())) == {older[1], first, second}
+
+
+def test_a_release_pruned_while_it_is_read_is_no_damage_and_the_one_that_took_over_is_read(redeployed):
+    first, second = (one["release"] for one in redeployed.does("deployment.py", "--list")["releases"])
+    hashed, config, production = files.sha256, redeployed.config, redeployed.production()
+
+    def overtaken(path: Path) -> str:
+        if path.parent.name == second and path.parent.exists():
+            releases.go_live(production, releases.named(config, first))
+            files.remove_folder(path.parent)
+        return hashed(path)
+
+    with mock.patch.object(files, "sha256", overtaken):
+        assert getattr(releases.current(config), "id", None) == first
+    again = releases.make(config, redeployed.champion().model_file, *written(redeployed.champion()))
+    second = again.id
+    with mock.patch.object(files, "sha256", overtaken):
+        assert list(releases.all_verified(config)) == [first]
+
+
+def written(release: releases.Release) -> tuple[dict[str, str], dict]:
+    """Give the texts and the facts that a release was made of."""
+    texts = {
+        name: (release.folder / name).read_text()
+        for name in release.manifest["files"]
+        if name != releases.MODEL
+    }
+    return texts, {name: fact for name, fact in release.manifest.items() if name not in ("id", "files")}
+
+
+def test_two_releases_of_one_second_and_one_model_have_names_of_their_own(redeployed):
+    """Else the second would take the folder of the first away, which may be live."""
+    live = redeployed.champion()
+    made = [releases.make(redeployed.config, live.model_file, *written(live)).id for _ in range(2)]
+    assert made == [f"{live.id}-2", f"{live.id}-3"]
+    gone = [f"{live.id}-4"]  # pruned, and on record
+    assert releases.make(redeployed.config, live.model_file, *written(live), gone).id == f"{live.id}-5"
+    assert redeployed.champion().id == live.id
 
 
 WHY_NOT = projects.why_no_strace()
@@ -343,6 +390,12 @@ def test_a_missing_link_is_told_with_the_way_to_mend_it(redeployed):
     assert str(live) in refused.complaint
     assert redeployed.call("deployment.py", "--rollback", str(live)).code == 0
     assert redeployed.call("fullprocess.py").code == 0
+
+
+def test_a_link_that_is_missing_after_a_rollback_is_told_with_what_was_gone_back_to(redeployed):
+    back = redeployed.does("deployment.py", "--rollback")["release"]
+    redeployed.production("current").unlink()
+    assert f"--rollback {back}`" in redeployed.call("fullprocess.py").complaint
 
 
 def test_a_damaged_model_is_never_parsed(deployed):

@@ -2,8 +2,10 @@
 
 import os
 import pickle
+import time
 import zipfile
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pandas as pd
@@ -13,7 +15,7 @@ from sklearn.preprocessing import FunctionTransformer
 
 from pipeline import models
 from pipeline.config import Feature, Target
-from pipeline.errors import CheckFailed, ConfigError, DataError
+from pipeline.errors import CheckFailed, ConfigError, DataError, FileError
 from pipeline.models import MODELS
 from tests.tables import COLUMNS, clients
 
@@ -277,3 +279,11 @@ def test_a_full_disk_is_told_with_the_name_of_the_model_file(tmp_path):
     with pytest.raises(OSError) as failed:
         models.save(FunctionTransformer(), path)
     assert failed.value.filename == str(path)
+
+
+def test_a_clock_that_was_never_set_is_told_with_the_name_of_the_model_file(tmp_path):
+    with (
+        mock.patch.object(time, "localtime", return_value=time.gmtime(60)),
+        pytest.raises(FileError, match=r"model\.skops: the clock shows 1970.*set it"),
+    ):
+        models.save(FunctionTransformer(), tmp_path / "model.skops")

@@ -2,8 +2,9 @@
 
     python -m tests.faults [PART ...] [--most N] [--skip N]
 
-Parts: kills (of a run that deploys), beginning (of a first run), rollback (of one), errors, limits, corruption,
-machine (anything in any order). Exit code 1 if anything broke.
+Parts: kills (of a run that deploys), beginning (of a first run), rollback (of one), errors, limits, corruption; machine
+(anything in any order); power cuts of the first three; races of readers with deployments; clocks that are wrong. Exit
+code 1 if anything broke.
 """
 
 import argparse
@@ -17,10 +18,9 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
-from tests import project as projects
-from tests.faults import corruption, errors, kills, machine
+from tests.faults import clocks, corruption, errors, kills, machine, power, races
 from tests.faults.sweep import Frame, Trial, Wrong, forked, prepare, tried, workers
-from tests.project import Project, clients, sampled
+from tests.project import Project, clients, sampled, why_no_strace
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,11 @@ class Part:
     second: bool  # the project after its second run, else after its first
     frame: Callable[[Path, Project], Frame]
     trials: Callable[[Frame], list[Trial]]
-    traces: bool = True
+    why_not: Callable[[Path], str | None] = lambda folder: why_no_strace()  # it can't be tried here
+
+
+def anywhere(_: Path) -> None:
+    """Let a part be tried wherever Python runs."""
 
 
 PARTS = {
@@ -38,9 +42,14 @@ PARTS = {
     "beginning": Part(False, kills.beginning, kills.trials),
     "rollback": Part(True, kills.rolling_back, kills.trials),
     "errors": Part(False, kills.deploying, errors.trials),
-    "limits": Part(False, kills.deploying, errors.limits, traces=False),
-    "corruption": Part(True, corruption.quiet, corruption.trials, traces=False),
+    "limits": Part(False, kills.deploying, errors.limits, anywhere),
+    "corruption": Part(True, corruption.quiet, corruption.trials, anywhere),
     "machine": Part(True, corruption.quiet, machine.trials),
+    "power": Part(False, kills.deploying, power.trials, power.why_not),
+    "power-beginning": Part(False, kills.beginning, power.trials, power.why_not),
+    "power-rollback": Part(True, kills.rolling_back, power.trials, power.why_not),
+    "races": Part(True, races.served, races.trials, anywhere),
+    "clocks": Part(False, clocks.ticking, clocks.trials, clocks.why_not),
 }
 
 
@@ -68,18 +77,17 @@ def main() -> int:
 def tell(folder: Path, names: list[str], most: int | None, skip: int) -> int:
     """Try the parts and print a line of the table for each when it's done, and the broken points in the end."""
     first, second = histories(folder)
-    why_not = projects.why_no_strace()
     everything: dict[str, Wrong] = {}
-    print(f"{'part':<12}{'tried':>8}{'broken':>8}{'seconds':>9}")
+    print(f"{'part':<16}{'tried':>8}{'broken':>8}{'seconds':>9}")
     for name in names:
         part = PARTS[name]
-        if part.traces and why_not:
-            print(f"{name:<12} skipped: {why_not}")
+        if why_not := part.why_not(folder):
+            print(f"{name:<16} skipped: {why_not}")
             continue
         began = time.perf_counter()
         trials, broken = swept(folder / name, part, second if part.second else first, most, skip)
         everything |= {f"{name}: {point}": wrong for point, wrong in broken.items()}
-        print(f"{name:<12}{trials:>8}{len(broken):>8}{time.perf_counter() - began:>9.0f}", flush=True)
+        print(f"{name:<16}{trials:>8}{len(broken):>8}{time.perf_counter() - began:>9.0f}", flush=True)
     for point, wrong in everything.items():
         print(f"\n{point}")
         for what, found in wrong.items():

@@ -5,7 +5,7 @@ from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 
-from tests.faults import corruption, kills
+from tests.faults import corruption, kills, races
 from tests.faults.sweep import Frame, workers
 from tests.project import Project
 
@@ -45,3 +45,9 @@ def rolling_back(
 def quiet(pool: ProcessPoolExecutor, second_run: Project, tmp_path_factory: pytest.TempPathFactory) -> Frame:
     """Give a project with nothing to do."""
     return pool.submit(corruption.quiet, tmp_path_factory.mktemp("quiet"), second_run).result()
+
+
+@pytest.fixture(scope="session")
+def racing(second_run: Project, tmp_path_factory: pytest.TempPathFactory) -> Frame:
+    """Give a project to be read while others go live."""
+    return races.served(tmp_path_factory.mktemp("racing"), second_run)
