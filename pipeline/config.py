@@ -340,6 +340,7 @@ class Deployment(Section):
     proof_rows: Annotated[int, Field(ge=10)] = 300
     keep: Annotated[int, Field(ge=2)] = 10
     libraries: Literal["warn", "refuse"] = "warn"
+    onnx: bool = True
 
 
 class Config(Section):

@@ -22,6 +22,7 @@ CURRENT = "current"
 FOLDER = "releases"
 MANIFEST = "manifest.json"
 MODEL = "trainedmodel.skops"
+ONNX = "trainedmodel.onnx"  # only where it predicts the same; releases of earlier versions have none
 SKETCH = "sketch.json"  # of what the model learnt from; releases of earlier versions have none
 READABLE = (
     MODEL,
@@ -49,6 +50,11 @@ class Release:
     def model_file(self) -> Path:
         """Give the file of the model."""
         return self.folder / MODEL
+
+    @property
+    def has_onnx(self) -> bool:
+        """Say whether there is an ONNX file in it."""
+        return ONNX in self.manifest["files"]
 
     @property
     def learnt_upto(self) -> int:
@@ -116,7 +122,13 @@ def verified(folder: Path) -> Release:
     return Release(folder, manifest)
 
 
-def make(production: Path, model_file: Path, texts: dict[str, str], facts: dict[str, Any]) -> Release:
+def make(
+    production: Path,
+    model_file: Path,
+    texts: dict[str, str],
+    facts: dict[str, Any],
+    onnx: bytes | None = None,
+) -> Release:
     """Write a release that is not live yet: the model, the texts by file name, and the manifest with `facts`."""
     made_at = facts["made_at"].replace("-", "").replace(":", "")
     folder = production / FOLDER / f"{made_at}-{files.sha256(model_file)[:8]}"
@@ -126,7 +138,10 @@ def make(production: Path, model_file: Path, texts: dict[str, str], facts: dict[
         shutil.copyfile(model_file, draft / MODEL)
         for name, text in texts.items():
             (draft / name).write_text(text, encoding="utf-8", newline="")
-        hashes = {name: files.sha256(draft / name) for name in (MODEL, *texts)}
+        if onnx is not None:
+            (draft / ONNX).write_bytes(onnx)
+        inside = [MODEL, *texts] if onnx is None else [MODEL, ONNX, *texts]
+        hashes = {name: files.sha256(draft / name) for name in inside}
         manifest = {"id": folder.name, **facts, "libraries": libraries(), "files": hashes}
         (draft / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
     return verified(folder)
@@ -196,5 +211,5 @@ def prune(production: Path, live: Release, keep: int) -> list[str]:
 def watched(production: Path) -> list[str]:
     """Give the paths whose change means that production was touched."""
     return [os.path.join(production, name) for name in (CURRENT, MANIFEST, *READABLE)] + [
-        os.path.join(production, CURRENT, name) for name in (MANIFEST, *READABLE)
+        os.path.join(production, CURRENT, name) for name in (MANIFEST, ONNX, *READABLE)
     ]
