@@ -35,8 +35,10 @@ from pipeline import (
     metrics,
     mixes,
     models,
+    onnx_files,
     records,
     releases,
+    serving,
     shadows,
     smoke,
 )
@@ -54,6 +56,7 @@ from pipeline.shadows import Shadow
 
 # rows of a proof; with fewer new ones the test table, which no model learns from either, joins it
 LEAST_PROOF = 30
+LONGEST_WHY = 200  # letters of what a library complains of
 PROOF_SCORES = 10  # a new champion's history begins with at most so many scores, on parts of its proof rows
 
 
@@ -336,7 +339,7 @@ def _release(
     metric = metrics.chosen(config.task, config.scoring.metric)
     score = metrics.interval(metric, truth, prediction, config.model.seed)
     lead = max(inside, key=lambda one: recipe.weights[one.id])
-    upto = max(one.upto for one in inside)
+    upto, newer = max(one.upto for one in inside), _unseen_by_all(config, book, lead, inside)
     facts = {
         "made_at": records.now(),
         "run": book.run,
@@ -359,16 +362,56 @@ def _release(
     texts = {
         "latestscore.txt": records.score_text(score.value),
         "ingestedfiles.txt": book.ingested_text(upto=upto),
-        releases.SKETCH: _sketch(config, book, lead, recipe, inside),
+        releases.SKETCH: _sketch(config, book, lead, recipe, inside, newer),
     }
     alone = {one.id: one.model() for one in inside}
     draft = config.models / f".{releases.MODEL}"
+    model = mixes.made(recipe, alone, config.task)
+    content, told = _onnx(config, book, model, newer, upto)
     try:
-        models.save(mixes.made(recipe, alone, config.task), draft)
+        models.save(model, draft)
         taken = [row.id for row in book.releases()]
-        release = releases.make(config, draft, texts, facts, taken)
+        if content is not None:
+            made = releases.make(config, draft, texts, facts | {"onnx": told}, taken, content)
+            try:
+                return _tried(config, book, made, recipe, alone)
+            except CheckFailed as problem:  # without it, then; if it's the model itself, that fails again
+                told = {"used": False, "why": str(problem)}
+        made = releases.make(config, draft, texts, facts | {"onnx": told}, taken)
+        return _tried(config, book, made, recipe, alone)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def _onnx(
+    config: Config, book: Records, model: Any, newer: pd.DataFrame, upto: int
+) -> tuple[bytes | None, dict[str, Any]]:
+    """Give the model as ONNX file if it can be one that predicts the same, else None; and what the manifest says of it.
+
+    It is tried on rows that the model hasn't learnt from, and on the newest that it has; and on those again with
+    numbers missing and categories unknown, of which there may have been none.
+    """
+    if not config.deployment.onnx:
+        return None, {"used": False, "why": serving.OFF}
+    newest = dataset.load(config.ingested, book.parts(upto=upto)[-1:]).head(smoke.ROWS)
+    plain = pd.concat([models.inputs_of(rows, config.columns.features) for rows in (newer, newest)])
+    seen = pd.concat([plain, serving.worse(plain.tail(smoke.ROWS))], ignore_index=True)
+    try:
+        content = onnx_files.converted(model, config.columns.features, config.task)
+        found = models.predict(serving.OnnxModel(content), seen, config.task)
+    except Exception as problem:  # noqa: BLE001 - whatever its libraries raise, the release goes live without
+        why = " ".join(str(problem).split())[:LONGEST_WHY]
+        told = why if isinstance(problem, onnx_files.NotConvertible) else f"{type(problem).__name__}: {why}"
+        log.info("no ONNX file: %s", told)
+        return None, {"used": False, "why": told}
+    seen_as = serving.agreement(found, models.predict(model, seen, config.task), config.task)
+    if seen_as.why:
+        return None, {"used": False, "why": seen_as.why}
+    return content, {"used": True, "rows": seen_as.rows, "largest_difference": seen_as.largest}
+
+
+def _tried(config: Config, book: Records, release: Release, recipe: Recipe, alone: dict[str, Any]) -> Release:
+    """Give the release if it passes its smoke check; else delete it and raise CheckFailed."""
     try:
         _smoke(config, book, release, recipe, alone)
     except CheckFailed:
@@ -378,21 +421,24 @@ def _release(
 
 
 def _smoke(config: Config, book: Records, release: Release, recipe: Recipe, alone: dict[str, Any]) -> None:
-    """Raise CheckFailed unless the release's very file predicts, in a process of its own, what the proven models do."""
+    """Raise CheckFailed unless the release's very files predict, in a process of its own, what the proven models do."""
     newest = book.parts(upto=release.learnt_upto)[-1:]
     if not newest:
         return
     rows = dataset.load(config.ingested, newest).head(smoke.ROWS)
     seen = models.inputs_of(rows, config.columns.features)
     each = {one: models.predict(model, seen, config.task) for one, model in alone.items()}
-    found = smoke.apart(release, config.ingested, newest[0][1])
-    if not np.allclose(found, recipe.predict(each, config.task), rtol=1e-9, atol=1e-12):
+    expected = recipe.predict(each, config.task)
+    found, *by_onnx = smoke.apart(release, config.ingested, newest[0][1])
+    if not np.allclose(found, expected, rtol=1e-9, atol=1e-12):
         raise CheckFailed(f"{release.model_file}: predicts otherwise than what was proven; not deployed")
+    for one in by_onnx:
+        if why := serving.agreement(one, expected, config.task).why:
+            raise CheckFailed(f"in a process of its own it {why}")
 
 
-def _sketch(config: Config, book: Records, lead: Shadow, recipe: Recipe, inside: list[Shadow]) -> str:
-    """Give the sketch of what the weightiest model learnt from, and of predictions of rows that none of them did."""
-    kept = json.loads((lead.folder / releases.SKETCH).read_text(encoding="utf-8"))
+def _unseen_by_all(config: Config, book: Records, lead: Shadow, inside: list[Shadow]) -> pd.DataFrame:
+    """Give rows that no model in a release learnt from: newer ones, else those held out, else the test table."""
     upto, above = max(one.upto for one in inside), lead.facts["held_above"]
     newer = unseen_rows(config, book, upto, book.last_file())
     if above is not None and not len(newer):
@@ -400,6 +446,14 @@ def _sketch(config: Config, book: Records, lead: Shadow, recipe: Recipe, inside:
         newer = newer[holdout.proof(newer, above, config.deployment.proof_rows)]
     if not len(newer):
         newer = dataset.read_tables(config, config.test).assign(**{FILE: 0})
+    return newer
+
+
+def _sketch(
+    config: Config, book: Records, lead: Shadow, recipe: Recipe, inside: list[Shadow], newer: pd.DataFrame
+) -> str:
+    """Give the sketch of what the weightiest model learnt from, and of predictions of rows that none of them did."""
+    kept = json.loads((lead.folder / releases.SKETCH).read_text(encoding="utf-8"))
     seen = models.inputs_of(newer, config.columns.features)
     each = {one.id: models.predict(one.model(), seen, config.task) for one in inside}
     prediction, places = recipe.predict(each, config.task), inputs.places_of(book)
@@ -441,15 +495,31 @@ def _list(config: Config, book: Records) -> Result:
     live = releases.current(config)
     on_disk = releases.all_ids(config.production)
     rows = [row for row in book.releases() if row.id in on_disk]
+    served = {row.id: _served(config, row.id) for row in rows}
     lines = [
         f"{'*' if live and row.id == live.id else ' '} {row.id}  {row.metric} {row.score:.4g}  "
-        f"{row.model} ({row.window})  {'; '.join(json.loads(row.reasons))}"
+        f"{row.model} ({row.window})  {served[row.id]}  {'; '.join(json.loads(row.reasons))}"
         for row in rows
     ]
     facts = [
-        {"release": row.id, "live": bool(live and row.id == live.id), "score": row.score} for row in rows
+        {
+            "release": row.id,
+            "live": bool(live and row.id == live.id),
+            "score": row.score,
+            "served": served[row.id],
+        }
+        for row in rows
     ]
     return Result("\n".join(lines) or "no releases yet", {"releases": facts})
+
+
+def _served(config: Config, name: str) -> str:
+    """Say which file of a release serves; also of one that is damaged, which others may be listed with."""
+    try:
+        release = releases.verified(config.production / releases.FOLDER / name, releases.key_of(config))
+    except CheckFailed:
+        return "damaged"
+    return serving.told(release.manifest, config.deployment.onnx)
 
 
 def _verify(config: Config, book: Records) -> Result:

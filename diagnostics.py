@@ -30,7 +30,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline import agenda, cli, dataset, files, journal, records, releases, views, words
+from pipeline import agenda, cli, dataset, files, journal, records, releases, serving, views, words
 from pipeline.cli import Result, log
 from pipeline.config import Config
 from pipeline.errors import CheckFailed, FileError, UsageError
@@ -99,8 +99,8 @@ def run(config: Config, book: Records) -> Result:
 
 def all_is_well(found: dict[str, Check]) -> str:
     """Give in words what was found to be in order."""
-    live = found["production"].facts["release"]
-    deployed = f"production is what was deployed ({live})" if live else "nothing is deployed yet"
+    live, served = (found["production"].facts[name] for name in ("release", "served"))
+    deployed = f"production is what was deployed ({live}, {served})" if live else "nothing is deployed yet"
     count = words.counted(len(found["packages"].facts), "package")
     return f"all is well: {count} as required, {deployed}, {found['statistics'].facts['rows']:,} rows"
 
@@ -137,7 +137,10 @@ def _pip_install() -> str:
 
 def production(config: Config, book: Records) -> Check:
     """Compare what is deployed with its hashes, and the libraries it was made with with those here and required."""
-    facts: dict[str, Any] = {"release": None, "verified": False, "problem": None, "libraries": {}}
+    facts: dict[str, Any] = dict.fromkeys(("release", "problem", "served")) | {
+        "verified": False,
+        "libraries": {},
+    }
     try:
         live = releases.current(config)
     except CheckFailed as problem:
@@ -145,6 +148,7 @@ def production(config: Config, book: Records) -> Check:
     if live is None:
         return Check(facts)
     facts |= {"release": live.id, "verified": True, "libraries": live.manifest.get("libraries", {})}
+    facts["served"] = serving.told(live.manifest, config.deployment.onnx)
     here = releases.libraries()
     told = releases.made_with_others(live, here)
     required = [(package["name"], package["required"] or "") for package in views.packages(config, book)]

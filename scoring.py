@@ -34,6 +34,7 @@ from pipeline import (
     predictions,
     records,
     releases,
+    serving,
     shadows,
     views,
     words,
@@ -233,7 +234,7 @@ def write_call_list(config: Config, book: Records, champion: Release) -> None:
         return
     rows = dataset.load(config.ingested, book.parts())
     rows = calllist.current_clients(rows, config.columns, config.task)
-    model = models.load(champion.model_file)
+    model = serving.model_of(champion, config.deployment.onnx)
     calllist.write(
         config.reports / "calllist.csv",
         calllist.ranked(rows, model, champion.manifest, config.columns, config.task),
@@ -314,9 +315,8 @@ def _rank(config: Config, champion: Release | None, clients: str | None, out: st
     if champion is None:
         raise DataError(f"{config.production}: nothing is deployed yet; run fullprocess.py first")
     rows = dataset.to_frame(dataset.read_table(config, Path(clients), labelled=False))
-    ranked = calllist.ranked(
-        rows, models.load(champion.model_file), champion.manifest, config.columns, config.task
-    )
+    model = serving.model_of(champion, config.deployment.onnx)
+    ranked = calllist.ranked(rows, model, champion.manifest, config.columns, config.task)
     calllist.write(Path(out), ranked)
     return Result(
         f"ranked {len(ranked):,} client(s) in {out}",

@@ -30,17 +30,17 @@ def table(quick: bool) -> tuple[list[str], bool]:
         config = _deployed(Path(folder))
         live = releases.current(config)
         assert live is not None
-        texts = {
-            name: (live.folder / name).read_text()
-            for name in live.manifest["files"]
-            if name != releases.MODEL
-        }
+        others = set(live.manifest["files"]) - {releases.MODEL, releases.ONNX}
+        texts = {name: (live.folder / name).read_text() for name in others}
+        onnx = (live.folder / releases.ONNX).read_bytes() if live.has_onnx else None
         written = {path.name: path.read_bytes() for path in live.folder.iterdir()}
         own, plain = [], []
         for turn in range(turns):
             facts = live.manifest | {"made_at": f"2030-01-01T00:{turn // 60:02}:{turn % 60:02}Z"}
             start = time.perf_counter()
-            releases.go_live(config.production, releases.make(config, live.model_file, texts, facts))
+            releases.go_live(
+                config.production, releases.make(config, live.model_file, texts, facts, onnx=onnx)
+            )
             own.append(time.perf_counter() - start)
             start = time.perf_counter()
             _write(Path(folder) / f"plain {turn}", written)

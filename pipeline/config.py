@@ -341,6 +341,7 @@ class Deployment(Section):
     keep: Annotated[int, Field(ge=2)] = 10
     libraries: Literal["warn", "refuse"] = "warn"
     key_file: str | None = None
+    onnx: bool = True
 
 
 class Config(Section):

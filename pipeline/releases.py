@@ -28,6 +28,7 @@ FOLDER = "releases"
 MANIFEST = "manifest.json"
 MODEL = "trainedmodel.skops"
 SIGNATURE = "manifest.hmac"  # only if deployment.key_file is set
+ONNX = "trainedmodel.onnx"  # only where it predicts the same; releases of earlier versions have none
 SKETCH = "sketch.json"  # of what the model learnt from; releases of earlier versions have none
 READABLE = (
     MODEL,
@@ -57,6 +58,11 @@ class Release:
     def model_file(self) -> Path:
         """Give the file of the model."""
         return self.folder / MODEL
+
+    @property
+    def has_onnx(self) -> bool:
+        """Say whether there is an ONNX file in it."""
+        return ONNX in self.manifest["files"]
 
     @property
     def learnt_upto(self) -> int:
@@ -198,6 +204,7 @@ def make(
     texts: dict[str, str],
     facts: dict[str, Any],
     taken: Collection[str] = (),
+    onnx: bytes | None = None,
 ) -> Release:
     """Write a release that is not live yet: the model, the texts by file name, and the manifest with `facts`.
 
@@ -212,8 +219,8 @@ def make(
         files.remove_folder(stray)
     with files.replacing_folder(folder) as draft:
         shutil.copyfile(model_file, draft / MODEL)
-        for name, text in texts.items():
-            content = text.encode()
+        others = {name: text.encode() for name, text in texts.items()}
+        for name, content in (others if onnx is None else {ONNX: onnx, **others}).items():
             (draft / name).write_bytes(content)
             hashes[name] = hashlib.sha256(content).hexdigest()
         manifest = {"id": folder.name, "format": FORMAT, **facts, "libraries": libraries(), "files": hashes}
@@ -301,5 +308,5 @@ def prune(production: Path, live: Release, keep: int, went_live: Sequence[str]) 
 def watched(production: Path) -> list[str]:
     """Give the paths whose change means that production was touched."""
     return [os.path.join(production, name) for name in (CURRENT, MANIFEST, *READABLE)] + [
-        os.path.join(production, CURRENT, name) for name in (MANIFEST, SIGNATURE, *READABLE)
+        os.path.join(production, CURRENT, name) for name in (MANIFEST, SIGNATURE, ONNX, *READABLE)
     ]

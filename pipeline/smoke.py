@@ -3,7 +3,7 @@
     python -m pipeline.smoke RELEASE INGESTED PART
 
 That process knows nothing of the one that trained: what it reads is what the next run and every reader will. It prints
-what the model predicts of the part's first rows.
+what the model predicts of the part's first rows, and what its ONNX file does, if it has one.
 """
 
 import json
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline import dataset, models, releases
+from pipeline import dataset, models, releases, serving
 from pipeline.errors import CheckFailed
 from pipeline.releases import Release
 
@@ -22,7 +22,7 @@ LONGEST = 120.0  # seconds, the imports with them; a model that takes longer wou
 
 
 def apart(release: Release, ingested: Path, part: str) -> np.ndarray:
-    """Give what a process of its own predicts. Raise CheckFailed if it fails or takes longer than `LONGEST`."""
+    """Give what `here` gives, of a process of its own. Raise CheckFailed if it fails or takes longer than `LONGEST`."""
     asked = str(release.folder.resolve()), str(ingested.resolve()), part
     try:
         done = subprocess.run(
@@ -44,10 +44,11 @@ def apart(release: Release, ingested: Path, part: str) -> np.ndarray:
 
 
 def here(release: Release, ingested: Path, part: str) -> np.ndarray:
-    """Give what the release's file predicts of the part's first rows, shape (rows,)."""
+    """Give what the release's files predict of the part's first rows, shape (1 or 2, rows): skops, then ONNX."""
     rows = dataset.load(ingested, [(0, part)]).head(ROWS)
     seen = models.inputs_of(rows, release.features)
-    return models.predict(models.load(release.model_file), seen, release.manifest["task"])
+    kinds = [models.load(release.model_file), *([serving.onnx_model(release)] if release.has_onnx else [])]
+    return np.array([models.predict(model, seen, release.manifest["task"]) for model in kinds])
 
 
 if __name__ == "__main__":

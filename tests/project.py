@@ -102,6 +102,17 @@ def clients(rows: int, seed: int, *, flipped: bool = False, day: int = 1) -> pd.
     )
 
 
+def made_of(release: releases.Release) -> dict[str, Any]:
+    """Give what a release was made of, for another like it: model_file, texts, facts and onnx."""
+    names = [name for name in release.manifest["files"] if name not in (releases.MODEL, releases.ONNX)]
+    return {
+        "model_file": release.model_file,
+        "texts": {name: (release.folder / name).read_text(encoding="utf-8") for name in names},
+        "facts": {name: fact for name, fact in release.manifest.items() if name not in ("id", "files")},
+        "onnx": (release.folder / releases.ONNX).read_bytes() if release.has_onnx else None,
+    }
+
+
 def houses(rows: int, seed: int, *, crash: bool = False) -> pd.DataFrame:
     """Make up houses: dear if large and new; after the `crash` old ones are dear and large ones cheap."""
     random = np.random.default_rng(seed)

@@ -25,8 +25,9 @@ LAYERS = [
     views origins
     shadows
     cohorts
-    agenda intake inputs
+    agenda intake inputs onnx_files
     batches mixes replay smoke
+    serving
     releases decisions holdout migrations predictions
     journal
     records dataset rejected sources
@@ -39,7 +40,7 @@ LAYERS = [
 ]
 LEVEL = {module: level for level, layer in enumerate(LAYERS) for module in layer}
 HEAVY = """pandas numpy sklearn scipy pyarrow sqlalchemy yaml pydantic argparse logging json re pathlib dataclasses
-    sqlite3 alembic skops hashlib typing contextlib""".split()
+    sqlite3 alembic skops hashlib typing contextlib onnx onnxruntime""".split()
 
 
 def sources() -> dict[Path, str]:

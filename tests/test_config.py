@@ -402,7 +402,8 @@ def test_every_key_is_documented_with_its_default(place, default):
     documents = [ROOT / "config.yaml", ROOT / "README.md", *(ROOT / "docs").glob("**/*.md")]
     lines = [line for file in documents if file.exists() for line in file.read_text("utf-8").splitlines()]
     values = default if isinstance(default, list) else [] if isinstance(default, dict | None) else [default]
-    words = [place.rpartition(".")[2], *map(str, values)]
+    values = [str(value).lower() if isinstance(value, bool) else str(value) for value in values]
+    words = [place.rpartition(".")[2], *values]
     assert [
         line for line in lines if all(re.search(rf"(?<!\w){re.escape(word)}(?!\w)", line) for word in words)
     ]

@@ -14,7 +14,7 @@ import pytest
 from pipeline import files, releases
 from pipeline.records import Records
 from tests import project as projects
-from tests.project import Project, clients
+from tests.project import Project, clients, made_of
 
 DECISIONS = "select kind, yes, reasons from decisions order by id"
 
@@ -215,29 +215,19 @@ def test_a_release_pruned_while_it_is_read_is_no_damage_and_the_one_that_took_ov
 
     with mock.patch.object(files, "sha256", overtaken):
         assert getattr(releases.current(config), "id", None) == first
-    again = releases.make(config, redeployed.champion().model_file, *written(redeployed.champion()))
+    again = releases.make(config, **made_of(redeployed.champion()))
     second = again.id
     with mock.patch.object(files, "sha256", overtaken):
         assert list(releases.all_verified(config)) == [first]
 
 
-def written(release: releases.Release) -> tuple[dict[str, str], dict]:
-    """Give the texts and the facts that a release was made of."""
-    texts = {
-        name: (release.folder / name).read_text()
-        for name in release.manifest["files"]
-        if name != releases.MODEL
-    }
-    return texts, {name: fact for name, fact in release.manifest.items() if name not in ("id", "files")}
-
-
 def test_two_releases_of_one_second_and_one_model_have_names_of_their_own(redeployed):
     """Else the second would take the folder of the first away, which may be live."""
     live = redeployed.champion()
-    made = [releases.make(redeployed.config, live.model_file, *written(live)).id for _ in range(2)]
+    made = [releases.make(redeployed.config, **made_of(live)).id for _ in range(2)]
     assert made == [f"{live.id}-2", f"{live.id}-3"]
     gone = [f"{live.id}-4"]  # pruned, and on record
-    assert releases.make(redeployed.config, live.model_file, *written(live), gone).id == f"{live.id}-5"
+    assert releases.make(redeployed.config, **made_of(live), taken=gone).id == f"{live.id}-5"
     assert redeployed.champion().id == live.id
 
 

@@ -46,7 +46,8 @@ def test_the_file_and_the_json_say_the_same(deployed):
     assert set(diagnostics.CHECKS) <= set(facts)
     versions = deployed.champion().manifest["libraries"]
     assert facts["production"] == {
-        "release": deployed.live(), "verified": True, "problem": None, "libraries": versions
+        "release": deployed.live(), "verified": True, "problem": None, "libraries": versions,
+        "served": "served by ONNX",
     }  # fmt: skip
     assert facts["statistics"]["rows"] == 300
     assert {timing["step"] for timing in facts["timings"]} >= {"ingestion", "training", "deployment"}

@@ -25,6 +25,7 @@ LIVE = "production_deployment/current/"
 # What is damaged, as a pattern below the project's folder: the first that is found, and the second to swap it with.
 DAMAGED = {
     "live model": (f"{LIVE}trainedmodel.skops", "production_deployment/releases/*/trainedmodel.skops"),
+    "live ONNX file": (f"{LIVE}trainedmodel.onnx", "production_deployment/releases/*/trainedmodel.onnx"),
     "live manifest": (f"{LIVE}manifest.json", "production_deployment/releases/*/manifest.json"),
     "live score": (f"{LIVE}latestscore.txt", "production_deployment/releases/*/latestscore.txt"),
     "live list of files": (f"{LIVE}ingestedfiles.txt", "production_deployment/releases/*/ingestedfiles.txt"),

@@ -17,12 +17,13 @@ from collections.abc import Callable
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
 
-from pipeline import cli, files, journal, models, records, releases
+import numpy as np
+
+from pipeline import cli, files, journal, models, records, releases, serving
 from pipeline.releases import MANIFEST, MODEL, READABLE
 from tests.faults.sweep import Frame, Trial, Wrong, forked
-from tests.project import LONGEST, Project, clients
+from tests.project import LONGEST, Project, clients, made_of
 
 DEPLOYMENTS = 200
 KEPT = (2, 3)  # releases; with more no reader is overtaken
@@ -103,20 +104,20 @@ def _deploying(project: Project, deployments: int) -> str:
     import deployment
 
     config = project.config
-    made = [_made_of(release) for release in releases.all_verified(config).values()]
+    made = [(made_of(one), one.model_file.read_bytes()) for one in releases.all_verified(config).values()]
     live = ""
     for number in range(deployments):
         with files.lock(cli.lock_file(config)), journal.opened(config) as book:
             if number % BACK == BACK - 1:
                 live = deployment.run(config, book, rollback="").facts["release"]
             else:
-                model, texts, facts = made[number % len(made)]
+                parts, model = made[number % len(made)]
                 draft = project.folder / "a model"
                 draft.write_bytes(model)
-                facts = facts | {"made_at": records.now(), "replaced": project.live()}
-                texts = texts | {"latestscore.txt": records.score_text(number / deployments)}
+                facts = parts["facts"] | {"made_at": records.now(), "replaced": project.live()}
+                texts = parts["texts"] | {"latestscore.txt": records.score_text(number / deployments)}
                 taken = [row.id for row in book.releases()]
-                release = releases.make(config, draft, texts, facts, taken)
+                release = releases.make(config, draft, texts, facts, taken, parts["onnx"])
                 deployment.make_live(config, book, release)
                 live = release.id
                 assert {live, facts["replaced"]} <= set(releases.all_ids(config.production)), (
@@ -124,17 +125,6 @@ def _deploying(project: Project, deployments: int) -> str:
                 )
         time.sleep(REST)
     return live
-
-
-def _made_of(release: releases.Release) -> tuple[bytes, dict[str, str], dict[str, Any]]:
-    """Give a release's model, texts and facts, to make others of."""
-    texts = {
-        name: (release.folder / name).read_text(encoding="utf-8")
-        for name in release.manifest["files"]
-        if name != MODEL
-    }
-    facts = {name: fact for name, fact in release.manifest.items() if name not in ("id", "files")}
-    return release.model_file.read_bytes(), texts, facts
 
 
 # ---------------------------------------------------------------------------------------------- readers
@@ -195,14 +185,14 @@ def ours(project: Project) -> None:
     if release is None:
         raise Torn("nothing is live")
     try:
-        model = models.load(release.model_file)
+        both = [models.load(release.model_file), serving.model_of(release)]
         score = (release.folder / "latestscore.txt").read_text(encoding="utf-8")
     except FileNotFoundError:
         raise _missing(release.folder, project.production("current")) from None
     seen = models.inputs_of(clients(20, seed=77), release.features)
-    predicted = models.predict(model, seen, config.task)
-    if not (len(predicted) == 20 and score.endswith("\n")):
-        raise Torn(f"{release.id}: {predicted}, {score}")
+    by_skops, by_onnx = (models.predict(model, seen, config.task) for model in both)
+    if not (np.allclose(by_skops, by_onnx, rtol=0, atol=serving.CLOSE) and score.endswith("\n")):
+        raise Torn(f"{release.id}: {by_skops}, {by_onnx}, {score}")
 
 
 def commands(project: Project) -> None:
