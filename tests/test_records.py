@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
@@ -97,6 +98,23 @@ def test_whoever_only_reads_makes_no_database(url, tmp_path):
         book.start_run()
     with records.opened(url, reading=True) as book:
         assert len(book.runs(finished=False)) == 1
+
+
+def test_whoever_only_reads_an_older_schema_reads_a_copy_and_changes_nothing(url, tmp_path):
+    (tmp_path / "deep").mkdir()
+    settings = Config()
+    settings.set_main_option("script_location", str(ROOT / "pipeline" / "migrations"))
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        settings.attributes["connection"] = connection
+        command.upgrade(settings, "0001")
+        connection.execute(sa.text("INSERT INTO runs (started) VALUES ('2025-01-01T00:00:00Z')"))
+    engine.dispose()
+    before = (tmp_path / "deep" / "records.db").read_bytes()
+    with records.opened(url, reading=True) as book:
+        assert [run.started for run in book.runs(finished=False)] == ["2025-01-01T00:00:00Z"]
+        assert book.inputs() == [], "a table of a later version"
+    assert (tmp_path / "deep" / "records.db").read_bytes() == before
 
 
 DAMAGED = {
