@@ -6,7 +6,7 @@ from tests import project as projects
 from tests.faults import machine
 from tests.faults.sweep import tried
 
-EXAMPLES = 3
+EXAMPLES = 2
 
 
 @pytest.mark.skipif(projects.why_no_strace() is not None, reason=str(projects.why_no_strace()))
