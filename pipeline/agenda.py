@@ -62,8 +62,7 @@ def _seen_version(config: Config, newest: int | None = None) -> str:
 
 def unfinished(config: Config) -> bool:
     """Say whether a run is to be finished: one was cut off, rows wait to be judged, or the config changed since."""
-    database = config.database.removeprefix("sqlite:///")
-    if database != config.database and not Path(database).exists():
+    if config.database_file is not None and not config.database_file.exists():
         return True
     if not all((config.ingested / name).exists() for name in TEXTS):
         return True
@@ -108,9 +107,7 @@ def rest(config: Config, found: dict[str, Found], folders: dict[str, str]) -> No
     if any(source.remote for source in config.sources):
         watch.forget(config.file)
         return
-    database = (
-        [] if not config.database.startswith("sqlite:///") else [config.database.removeprefix("sqlite:///")]
-    )
+    database = [] if config.database_file is None else [config.database_file]
     tables = [config.ingested / name for name in (*TEXTS, "seen.txt", "state.txt")]
     others = [*releases.watched(config.production), *tables, *database]
     files.write_text(

@@ -30,6 +30,7 @@ from pipeline.errors import ConfigError
 
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 DATABASES = ("sqlite", "postgresql", "mysql", "mariadb", "oracle", "mssql")  # what SQLAlchemy knows by itself
+SQLITE = "sqlite:///"
 RESERVED = (
     "_row",
     "_file",
@@ -435,11 +436,21 @@ class Config(Section):
     def database(self) -> str:
         """Give the database as URL."""
         named = self.paths.database
-        return named if "://" in named else f"sqlite:///{self.path(named)}"
+        return named if "://" in named else f"{SQLITE}{self.path(named)}"
+
+    @property
+    def database_file(self) -> Path | None:
+        """Give the file of the database; None if it's a server's."""
+        return file_of(self.database)
 
     def path(self, named: str) -> Path:
         """Give a path of the config as absolute path: it's relative to the config file."""
         return (Path(self.file).parent / Path(named).expanduser()).resolve()
+
+
+def file_of(database: str) -> Path | None:
+    """Give the file of a database by its URL; None if it's a server's."""
+    return Path(database.removeprefix(SQLITE)) if database.startswith(SQLITE) else None
 
 
 def _digest(choices: Any) -> str:

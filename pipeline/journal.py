@@ -16,10 +16,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-import sqlalchemy as sa
-
 from pipeline import files, records
-from pipeline.config import Config
+from pipeline.config import SQLITE, Config
 from pipeline.errors import FileError, PipelineError
 from pipeline.records import Records
 
@@ -27,7 +25,6 @@ JOURNAL = "records.journal"
 SEAL = "records.seal"
 DAMAGED = ".damaged"  # the ending of a database that was replaced
 HASH = 16  # hex digits of a line's hash: against accidents, not against attackers
-SQLITE = "sqlite:///"
 REPAIR = "`python diagnostics.py --repair`"
 
 Key = tuple[str, int]  # table and primary key
@@ -90,7 +87,7 @@ def _check_complete(config: Config, book: Records) -> None:
 
 def _told(config: Config, wrong: str) -> str:
     anew = f"make it anew from {config.ingested / JOURNAL} with {REPAIR}"
-    right = anew if config.database.startswith(SQLITE) else "put its backup back"
+    right = anew if config.database_file is not None else "put its backup back"
     return (
         f"{_shown(config)}: {wrong}; {right}, or go on with it as it is by moving {JOURNAL} and {SEAL} away"
     )
@@ -182,8 +179,8 @@ def _journal_anew(config: Config, book: Records) -> str:
 
 def _database_anew(config: Config) -> str:
     """Make the database from the journal, in one step; the one that is there is kept beside it."""
-    path, journal = Path(config.database.removeprefix(SQLITE)), config.ingested / JOURNAL
-    if not config.database.startswith(SQLITE):
+    path, journal = config.database_file, config.ingested / JOURNAL
+    if path is None:
         raise FileError(f"{_shown(config)}: not as the last run left it; put its backup back")
     (rows, damaged), seal = _read(config), _seal(config)
     if damaged or not rows or (seal is not None and seal.size != _size(journal)):
@@ -260,16 +257,16 @@ def _unseal(config: Config) -> None:
 
 def _sha256(config: Config) -> str:
     """Give the SHA-256 of the database's file; empty if it isn't one, or isn't there."""
-    path = Path(config.database.removeprefix(SQLITE))
-    return files.sha256(path) if config.database.startswith(SQLITE) and path.exists() else ""
+    path = config.database_file
+    return files.sha256(path) if path is not None and path.exists() else ""
+
+
+def _shown(config: Config) -> str:
+    return records.shown(config.database)
 
 
 def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
-
-
-def _shown(config: Config) -> str:
-    return sa.make_url(config.database).render_as_string(hide_password=True).removeprefix(SQLITE)
 
 
 def _address(config: Config) -> str:

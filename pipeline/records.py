@@ -18,6 +18,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from pipeline.config import SQLITE, file_of
 from pipeline.drift import Verdict
 from pipeline.errors import ConfigError, FileError
 from pipeline.files import printable
@@ -524,7 +525,7 @@ def opened(url: str, reading: bool = False) -> Iterator[Records]:
 
     Raise FileError if the database can't be opened, is damaged, or was written by a newer version of this project.
     """
-    path = Path(url.removeprefix("sqlite:///")) if url.startswith("sqlite:///") else None
+    path = file_of(url)
     engine = _in_memory() if reading and path and not path.exists() else _engine(url)
     try:
         if reading and path and path.exists() and (_version(engine) or "") < SCHEMA_VERSION:
@@ -532,7 +533,9 @@ def opened(url: str, reading: bool = False) -> Iterator[Records]:
         _upgrade(engine)
         yield Records(engine)
     except (sa.exc.OperationalError, sa.exc.DatabaseError) as problem:
-        raise FileError(f"{_shown(engine.url)}: database error: {problem.orig}") from None
+        raise FileError(f"{shown(url)}: database error: {problem.orig}") from None
+    except sqlite3.DatabaseError as problem:  # while it was copied
+        raise FileError(f"{shown(url)}: database error: {problem}") from None
     finally:
         engine.dispose()
 
@@ -566,8 +569,9 @@ def _version(engine: sa.Engine) -> str | None:
         return connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
 
 
-def _shown(url: sa.URL) -> str:
-    return url.render_as_string(hide_password=True).removeprefix("sqlite:///")
+def shown(url: str | sa.URL) -> str:
+    """Give a database for people: its file, or its URL without the password."""
+    return sa.make_url(url).render_as_string(hide_password=True).removeprefix(SQLITE)
 
 
 def _begin(connection: sa.Connection) -> None:
@@ -592,7 +596,7 @@ def _upgrade(engine: sa.Engine) -> None:
         return
     if found is not None and found > SCHEMA_VERSION:
         raise FileError(
-            f"{_shown(engine.url)}: written by a newer version (schema {found}); this one knows {SCHEMA_VERSION}"
+            f"{shown(engine.url)}: written by a newer version (schema {found}); this one knows {SCHEMA_VERSION}"
         )
     from alembic import command
     from alembic.config import Config

@@ -163,7 +163,7 @@ def forget_cut_off(config: Config, book: Records, champion: Release) -> None:
 def prune(config: Config, wanted: set[str]) -> None:
     """Delete the kept models that nobody asks for any more, and the drafts of runs that were cut off."""
     for folder in (config.models / FOLDER).glob("*"):
-        if folder.name not in wanted:
+        if folder.is_dir() and folder.name not in wanted:
             files.remove_folder(folder)
 
 

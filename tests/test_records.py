@@ -115,6 +115,9 @@ def test_whoever_only_reads_an_older_schema_reads_a_copy_and_changes_nothing(url
         assert [run.started for run in book.runs(finished=False)] == ["2025-01-01T00:00:00Z"]
         assert book.inputs() == [], "a table of a later version"
     assert (tmp_path / "deep" / "records.db").read_bytes() == before
+    (tmp_path / "deep" / "records.db").write_bytes(before[: len(before) // 2])
+    with pytest.raises(FileError, match=r"records\.db: database error"), records.opened(url, reading=True):
+        pass
 
 
 DAMAGED = {

@@ -175,7 +175,9 @@ def test_what_nobody_asks_for_is_deleted(mixed):
     shutil.copytree(folder(mixed, first), folder(mixed, ".another.draft"))  # of a run that was cut off
     assert first in kept(mixed)
     assert kept(mixed)[first].folder.name == first, "a draft is no kept model"
+    (folder(mixed) / ".DS_Store").touch()
     shadows.prune(mixed.config, {first})
+    (folder(mixed) / ".DS_Store").unlink()
     assert [path.name for path in folder(mixed).iterdir()] == [first]
 
 
