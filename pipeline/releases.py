@@ -188,7 +188,7 @@ def verified(folder: Path, key: bytes | None = None) -> Release:
                 "use that one, or go back with `deployment.py --rollback`"
             )
         hashes = manifest["files"]
-        for name in (*READABLE, *hashes):
+        for name in {*READABLE, *hashes}:
             if files.sha256(folder / name) != hashes[name]:
                 raise CheckFailed(f"{folder / name}: not what was deployed (its SHA-256 differs); {advice}")
     except OSError as problem:
@@ -224,11 +224,17 @@ def make(
             (draft / name).write_bytes(content)
             hashes[name] = hashlib.sha256(content).hexdigest()
         manifest = {"id": folder.name, "format": FORMAT, **facts, "libraries": libraries(), "files": hashes}
-        told = (json.dumps(manifest, indent=1) + "\n").encode()
+        told = _text_of(manifest).encode()
         (draft / MANIFEST).write_bytes(told)
         if key is not None:
             (draft / SIGNATURE).write_text(f"{signature(told, key)}\n", encoding="utf-8")
     return verified(folder, key)
+
+
+def _text_of(manifest: dict[str, Any]) -> str:
+    """Give a manifest as JSON, a line for each fact. `indent` would take Python's own encoder, at 4 times the time."""
+    told = (f"{json.dumps(name)}: {json.dumps(fact)}" for name, fact in manifest.items())
+    return "{\n " + ",\n ".join(told) + "\n}\n"
 
 
 def _unused(name: str, taken: set[str]) -> str:
