@@ -18,7 +18,7 @@ test: .venv/installed-dev ## set up and run every check: style, types, tests
 	$(VENV) -m ruff check
 	$(VENV) -m ruff format --check
 	$(VENV) -m mypy
-	$(VENV) -m pytest
+	$(VENV) -m pytest -n auto --dist loadfile
 
 benchmark: .venv/installed ## measure speed and memory
 	@$(VENV) benchmarks/run.py
