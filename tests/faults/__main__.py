@@ -2,9 +2,9 @@
 
     python -m tests.faults [PART ...] [--most N] [--skip N]
 
-Parts: kills (of a run that deploys), beginning (of a first run), rollback (of one), errors, limits, corruption; machine
-(anything in any order); power cuts of the first three; races of readers with deployments; clocks that are wrong. Exit
-code 1 if anything broke.
+Parts: kills, errors and power (cuts), of a run that deploys; the same with -beginning (of a first run), -rollback,
+-joining (of a run that joins two sources and deploys), -rebuild and -repair; limits, corruption; machine (anything in
+any order); races of readers with deployments; clocks that are wrong. Exit code 1 if anything broke.
 """
 
 import argparse
@@ -37,17 +37,25 @@ def anywhere(_: Path) -> None:
     """Let a part be tried wherever Python runs."""
 
 
+# What is disturbed, and whether it needs the project after its second run.
+RUNS = {
+    "": (kills.deploying, False),
+    "-beginning": (kills.beginning, False),
+    "-rollback": (kills.rolling_back, True),
+    "-joining": (kills.joining, False),
+    "-rebuild": (kills.rebuilding, True),
+    "-repair": (kills.repairing, True),
+}
 PARTS = {
-    "kills": Part(False, kills.deploying, kills.trials),
-    "beginning": Part(False, kills.beginning, kills.trials),
-    "rollback": Part(True, kills.rolling_back, kills.trials),
-    "errors": Part(False, kills.deploying, errors.trials),
+    **{f"kills{run}": Part(second, frame, kills.trials) for run, (frame, second) in RUNS.items()},
+    **{f"errors{run}": Part(second, frame, errors.trials) for run, (frame, second) in RUNS.items()},
+    **{
+        f"power{run}": Part(second, frame, power.trials, power.why_not)
+        for run, (frame, second) in RUNS.items()
+    },
     "limits": Part(False, kills.deploying, errors.limits, anywhere),
     "corruption": Part(True, corruption.quiet, corruption.trials, anywhere),
     "machine": Part(True, corruption.quiet, machine.trials),
-    "power": Part(False, kills.deploying, power.trials, power.why_not),
-    "power-beginning": Part(False, kills.beginning, power.trials, power.why_not),
-    "power-rollback": Part(True, kills.rolling_back, power.trials, power.why_not),
     "races": Part(True, races.served, races.trials, anywhere),
     "clocks": Part(False, clocks.ticking, clocks.trials, clocks.why_not),
 }

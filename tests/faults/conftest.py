@@ -42,6 +42,28 @@ def rolling_back(
 
 
 @pytest.fixture(scope="session")
+def joining(pool: ProcessPoolExecutor, first_run: Project, tmp_path_factory: pytest.TempPathFactory) -> Frame:
+    """Give a run that joins two sources and deploys."""
+    return pool.submit(kills.joining, tmp_path_factory.mktemp("joining"), first_run).result()
+
+
+@pytest.fixture(scope="session")
+def rebuilding(
+    pool: ProcessPoolExecutor, second_run: Project, tmp_path_factory: pytest.TempPathFactory
+) -> Frame:
+    """Give a rebuild."""
+    return pool.submit(kills.rebuilding, tmp_path_factory.mktemp("rebuilding"), second_run).result()
+
+
+@pytest.fixture(scope="session")
+def repairing(
+    pool: ProcessPoolExecutor, second_run: Project, tmp_path_factory: pytest.TempPathFactory
+) -> Frame:
+    """Give a repair of records that were lost."""
+    return pool.submit(kills.repairing, tmp_path_factory.mktemp("repairing"), second_run).result()
+
+
+@pytest.fixture(scope="session")
 def quiet(pool: ProcessPoolExecutor, second_run: Project, tmp_path_factory: pytest.TempPathFactory) -> Frame:
     """Give a project with nothing to do."""
     return pool.submit(corruption.quiet, tmp_path_factory.mktemp("quiet"), second_run).result()

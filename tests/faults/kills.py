@@ -1,12 +1,26 @@
-"""Killed (SIGKILL) at every system call that changes something: a run that deploys, a first run, and a rollback."""
+"""Killed (SIGKILL) at every system call that changes something, of runs and of what people ask for."""
 
 import re
 from pathlib import Path
 
-from tests.faults.sweep import Frame, Trial, Wrong, all_points, disturbed, finished, undisturbed, untouched
-from tests.project import Point, Project, clients
+from tests.faults.sweep import (
+    Frame,
+    Trial,
+    Wrong,
+    all_points,
+    disturbed,
+    finished,
+    forked,
+    undisturbed,
+    untouched,
+)
+from tests.project import CONFIG, Point, Project, clients
 
 KILLED = -9
+JOINED = """{source: [
+  {path: drop, columns: [activity, complaints, branch]},
+  {path: outcomes, columns: [exited]},
+]}"""
 FAILED = re.compile(r"\) = -1 E[A-Z]+ ")
 
 
@@ -39,6 +53,47 @@ def rolling_back(folder: Path, second_run: Project) -> Frame:
     frame.states.extend((undisturbed(frame), untouched(frame)))
     frame.points.extend(all_points(frame))
     assert frame.states[0]["live"] != frame.states[1]["live"]
+    return frame
+
+
+def joining(folder: Path, _: Project) -> Frame:
+    """Give a run that joins two sources, the outcomes late, retrains and deploys, ready to be disturbed."""
+    text = CONFIG.replace("{source: drop}", JOINED)
+    start = Project.made(folder / "start", f"{text}cleaning: {{join: {{keys: [client, seen]}}}}\n")
+    (start.folder / "outcomes").mkdir()
+    start.test_table(clients(400, seed=100))
+    first, second = clients(300, seed=1), clients(180, seed=3, day=15, flipped=True)
+    start.drop("week1.csv", first.drop(columns="exited"))
+    start.drop("../outcomes/week1.csv", first[["client", "seen", "exited"]])
+    assert forked(start, "fullprocess.py").code == 0
+    start.drop("week3.csv", second.drop(columns="exited"))
+    assert forked(start, "fullprocess.py").code == 0
+    start.drop("../outcomes/week3.csv", second[["client", "seen", "exited"]])
+    frame = Frame(folder, start)
+    frame.states.append(undisturbed(frame))
+    frame.points.extend(all_points(frame))
+    assert frame.states[0]["releases"] == 2, "nothing was deployed"
+    return frame
+
+
+def rebuilding(folder: Path, second_run: Project) -> Frame:
+    """Give a rebuild after a change of the columns' contract, ready to be disturbed."""
+    start = second_run.copied(folder / "start")
+    start.configure("activity: {type: number, min: 0}", "activity: {type: number, min: 3}")
+    frame = Frame(folder, start, "ingestion.py", ("--rebuild",), again=True)
+    frame.states.append(undisturbed(frame))
+    frame.points.extend(all_points(frame))
+    return frame
+
+
+def repairing(folder: Path, second_run: Project) -> Frame:
+    """Give a repair of records that were lost, while a file waits to be ingested, ready to be disturbed."""
+    start = second_run.copied(folder / "start")
+    start.drop("week4.csv", clients(150, seed=4, day=22, flipped=True))
+    (start.folder / "records.db").unlink()
+    frame = Frame(folder, start, "diagnostics.py", ("--repair",), again=True)
+    frame.states.append(undisturbed(frame))
+    frame.points.extend(all_points(frame))
     return frame
 
 

@@ -226,6 +226,7 @@ class Frame:
     start: Project
     script: str = "fullprocess.py"
     flags: tuple[str, ...] = ()
+    again: bool = False  # cron can't finish it: whoever asked for it asks once more, after cron's next run
     states: list[dict[str, object]] = field(default_factory=list)
     points: list[Point] = field(default_factory=list)  # of the script; none without strace
 
@@ -243,6 +244,13 @@ class Frame:
 def finished(frame: Frame, project: Project) -> Wrong:
     """Look at what was left behind, let the next run finish it, and give what is wrong: nothing, it should be."""
     wrong: Wrong = {}
+    if frame.again:
+        refused = forked(project, "fullprocess.py")
+        if refused.code not in DOCUMENTED:
+            wrong["cron's next run"] = refused.err
+        asked = forked(project, frame.script, *frame.flags)
+        if asked.code:
+            return wrong | {"asked once more": asked.err}
     between = forked(project, "deployment.py", "--verify")
     if between.code:
         wrong["production"] = between.err

@@ -39,6 +39,16 @@ def test_a_rollback_killed_anywhere_has_happened_or_has_not(pool, rolling_back):
     assert tried(pool, rolling_back, chosen) == {}
 
 
+def test_a_run_that_joins_sources_killed_anywhere_is_finished_by_the_next(pool, joining):
+    assert tried(pool, joining, sampled(kills.trials(joining), 4)) == {}
+
+
+@pytest.mark.parametrize("asked_for", ["rebuilding", "repairing"])
+def test_a_rebuild_or_a_repair_killed_anywhere_is_finished_when_asked_once_more(pool, asked_for, request):
+    frame = request.getfixturevalue(asked_for)
+    assert tried(pool, frame, sampled(kills.trials(frame), 5)) == {}
+
+
 def test_every_kind_of_call_that_changes_something_is_a_point(deploying):
     found = {point.name for point in deploying.points}
     assert found >= {
