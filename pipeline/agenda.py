@@ -102,9 +102,10 @@ def _done(config: Config) -> str:
 def rest(config: Config, found: dict[str, Found], folders: dict[str, str]) -> None:
     """Let the next ticks be quiet as long as everything is as it was when these stamps were taken.
 
-    With a remote source none can be: only a look there tells that nothing came.
+    With a remote source none can be: only a look there tells that nothing came. Nor with a file that couldn't be read
+    and waits: nothing may tell that it can be now.
     """
-    if any(source.remote for source in config.sources):
+    if any(source.remote for source in config.sources) or changed(config, found):
         watch.forget(config.file)
         return
     database = [] if config.database_file is None else [config.database_file]

@@ -188,7 +188,7 @@ def verified(folder: Path, key: bytes | None = None) -> Release:
                 "use that one, or go back with `deployment.py --rollback`"
             )
         hashes = manifest["files"]
-        for name in {*READABLE, *hashes}:
+        for name in dict.fromkeys((*READABLE, *hashes)):
             if files.sha256(folder / name) != hashes[name]:
                 raise CheckFailed(f"{folder / name}: not what was deployed (its SHA-256 differs); {advice}")
     except OSError as problem:

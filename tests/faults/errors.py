@@ -6,12 +6,12 @@ import resource
 import shutil
 import struct
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from tests.faults.sweep import FILE_TROUBLE, Frame, Trial, Wrong, disturbed, finished, forked
+from tests.faults.sweep import DOCUMENTED, FILE_TROUBLE, Frame, Trial, Wrong, disturbed, finished, forked
 from tests.project import Point, Project, Ran
 
 ERRORS = ("ENOSPC", "EIO", "EDQUOT")
@@ -23,10 +23,16 @@ NOBODY = 65534
 
 
 def trials(frame: Frame) -> list[Trial]:
-    """Give each error at each point of the script."""
-    return [
+    """Give each error at each point of the script, and EIO where it opens something to read."""
+    found = [
         Trial(f"{error} at {point}", failed, (point, error)) for point in frame.points for error in ERRORS
     ]
+    return [*found, *map(unreadable, frame.reads)]
+
+
+def unreadable(point: Point) -> Trial:
+    """Give a file or folder that can't be read there."""
+    return Trial(f"EIO at {point}", unread, (point,))
 
 
 def failed(frame: Frame, project: Project, point: Point, error: str) -> Wrong:
@@ -35,12 +41,18 @@ def failed(frame: Frame, project: Project, point: Point, error: str) -> Wrong:
     return told_badly(project, ran) | finished(frame, project)
 
 
-def told_badly(project: Project, ran: Ran) -> Wrong:
+def unread(frame: Frame, project: Project, point: Point) -> Wrong:
+    """Let an opening to read fail, and give what was told badly, or left wrong by the next run."""
+    ran = disturbed(project, point, "error=EIO", frame.script, *frame.flags)
+    return told_badly(project, ran, DOCUMENTED) | finished(frame, project)
+
+
+def told_badly(project: Project, ran: Ran, codes: Collection[int] = (FILE_TROUBLE,)) -> Wrong:
     """Give what a run said that met file trouble, unless it got by or told it in a line that names a file."""
     if ran.code == 0 and "Traceback" not in ran.err:
         return {}
     lines = ran.err.splitlines()
-    if ran.code == FILE_TROUBLE and len(lines) == 1 and str(project.folder) in lines[0]:
+    if ran.code in codes and len(lines) == 1 and str(project.folder) in lines[0]:
         return {}
     return {"told": (ran.code, ran.err)}
 

@@ -7,8 +7,8 @@ from tests.faults.sweep import (
     Frame,
     Trial,
     Wrong,
-    all_points,
     disturbed,
+    find_points,
     finished,
     forked,
     undisturbed,
@@ -30,7 +30,7 @@ def deploying(folder: Path, first_run: Project) -> Frame:
     start.drop("week3.csv", clients(180, seed=3, day=15, flipped=True))
     frame = Frame(folder, start)
     frame.states.append(undisturbed(frame))
-    frame.points.extend(all_points(frame))
+    find_points(frame)
     assert frame.states[0]["releases"] == 2, "nothing was deployed"
     return frame
 
@@ -42,7 +42,7 @@ def beginning(folder: Path, _: Project) -> Frame:
     start.drop("week1.csv", clients(150, seed=1))
     frame = Frame(folder, start)
     frame.states.append(undisturbed(frame))
-    frame.points.extend(all_points(frame))
+    find_points(frame)
     return frame
 
 
@@ -51,7 +51,7 @@ def rolling_back(folder: Path, second_run: Project) -> Frame:
     start = second_run.copied(folder / "start")
     frame = Frame(folder, start, "deployment.py", ("--rollback",))
     frame.states.extend((undisturbed(frame), untouched(frame)))
-    frame.points.extend(all_points(frame))
+    find_points(frame)
     assert frame.states[0]["live"] != frame.states[1]["live"]
     return frame
 
@@ -71,7 +71,7 @@ def joining(folder: Path, _: Project) -> Frame:
     start.drop("../outcomes/week3.csv", second[["client", "seen", "exited"]])
     frame = Frame(folder, start)
     frame.states.append(undisturbed(frame))
-    frame.points.extend(all_points(frame))
+    find_points(frame)
     assert frame.states[0]["releases"] == 2, "nothing was deployed"
     return frame
 
@@ -82,7 +82,7 @@ def rebuilding(folder: Path, second_run: Project) -> Frame:
     start.configure("activity: {type: number, min: 0}", "activity: {type: number, min: 3}")
     frame = Frame(folder, start, "ingestion.py", ("--rebuild",), again=True)
     frame.states.append(undisturbed(frame))
-    frame.points.extend(all_points(frame))
+    find_points(frame)
     return frame
 
 
@@ -93,7 +93,7 @@ def repairing(folder: Path, second_run: Project) -> Frame:
     (start.folder / "records.db").unlink()
     frame = Frame(folder, start, "diagnostics.py", ("--repair",), again=True)
     frame.states.append(undisturbed(frame))
-    frame.points.extend(all_points(frame))
+    find_points(frame)
     return frame
 
 

@@ -192,7 +192,7 @@ def _ended(process: int) -> int:
 
 # ---------------------------------------------------------------------------------------------- points
 def points(project: Project, script: str, *flags: str) -> list[Point]:
-    """Run a script to its end and give every call with which it changed something on the disk, in order."""
+    """Run a script to its end and give every call with which it changed or opened something on the disk, in order."""
     log = project.folder.with_name(f"{project.folder.name}.strace")
     ran = forked(project, script, *flags, strace=("-e", f"trace={','.join(CALLS)}", "-o", str(log)))
     assert ran.code == 0, ran.err
@@ -200,9 +200,14 @@ def points(project: Project, script: str, *flags: str) -> list[Point]:
     counted, found = Counter[str](), []
     for name, told in calls:
         counted[name] += 1
-        if str(project.folder) in told and (name != "openat" or MAKES_FILE.search(told)):
+        if str(project.folder) in told:
             found.append(Point(name, counted[name], told.replace(str(project.folder), "")))
     return found
+
+
+def reads(point: Point) -> bool:
+    """Say whether a call only opens something, and makes or empties no file."""
+    return point.name == "openat" and MAKES_FILE.search(point.told) is None
 
 
 def disturbed(project: Project, point: Point, how: str, script: str, *flags: str) -> Ran:
@@ -228,7 +233,10 @@ class Frame:
     flags: tuple[str, ...] = ()
     again: bool = False  # cron can't finish it: whoever asked for it asks once more, after cron's next run
     states: list[dict[str, object]] = field(default_factory=list)
-    points: list[Point] = field(default_factory=list)  # of the script; none without strace
+    points: list[Point] = field(
+        default_factory=list
+    )  # where the script changes something; none without strace
+    reads: list[Point] = field(default_factory=list)  # where it opens a file or folder to read
 
     @contextmanager
     def copy(self, name: str) -> Iterator[Project]:
@@ -277,12 +285,13 @@ def untouched(frame: Frame) -> dict[str, object]:
         return apart(project)
 
 
-def all_points(frame: Frame) -> list[Point]:
-    """Give every point of the script; none without strace."""
+def find_points(frame: Frame) -> None:
+    """Put every point of the script into its frame; none without strace."""
     if why_no_strace() is not None:
-        return []
+        return
     with frame.copy("all points") as project:
-        return points(project, frame.script, *frame.flags)
+        for point in points(project, frame.script, *frame.flags):
+            (frame.reads if reads(point) else frame.points).append(point)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,13 @@ WHY_NOT = projects.why_no_strace()
 
 @pytest.mark.skipif(WHY_NOT is not None, reason=str(WHY_NOT))
 def test_a_call_that_fails_is_told_in_one_line_that_names_a_file_and_the_next_run_finishes(pool, deploying):
-    assert tried(pool, deploying, sampled(errors.trials(deploying), 4)) == {}
+    assert tried(pool, deploying, sampled(errors.trials(deploying), 5)) == {}
+
+
+@pytest.mark.skipif(WHY_NOT is not None, reason=str(WHY_NOT))
+def test_a_dropped_file_that_cannot_be_read_for_once_is_taken_by_the_next_run(pool, deploying):
+    (point,) = [one for one in deploying.reads if '"/drop/week3.csv"' in one.told]
+    assert tried(pool, deploying, [errors.unreadable(point)]) == {}
 
 
 def test_a_system_that_refuses_is_told_in_one_line_and_the_next_run_finishes(pool, deploying):
