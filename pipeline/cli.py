@@ -89,6 +89,10 @@ def main(
             raise
         print(f"{problem.filename}: {problem.strerror}", file=sys.stderr)
         return FileError.exit_code
+    except MemoryError:
+        told = "not enough memory, and all rows must fit into it; allow it more (`ulimit -v`) or get a larger machine"
+        print(f"{argv[0]}: {told}", file=sys.stderr)
+        return FileError.exit_code
     if as_json:
         print(json.dumps(result.facts, allow_nan=False))
     elif result.line:

@@ -17,6 +17,7 @@ from tests.project import Point, Project, Ran
 ERRORS = ("ENOSPC", "EIO", "EDQUOT")
 FILE_SIZES = (0, 100, 1_000, 4_096, 10_000, 20_000, 40_000, 60_000, 100_000, 150_000, 300_000)  # bytes
 SPARE_PAGES = (0, 1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 80, 96, 128, 160, 192, 256)  # of 4 kB, on a disk
+SPARE_MEGABYTES = (0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)  # of memory
 PLACES = (".", "drop", "ingesteddata", "ingesteddata/parts", "models", "models/shadow", "models/batches",
           "production_deployment", "production_deployment/releases", "reports", "records.db")  # fmt: skip
 NOBODY = 65534
@@ -73,6 +74,31 @@ def short_files(frame: Frame, project: Project, most: int) -> Wrong:
     limit = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (most, most))
     ran = forked(project, frame.script, *frame.flags, first=limit)
     return told_badly(project, ran) | finished(frame, project)
+
+
+def memory(frame: Frame) -> list[Trial]:
+    """Give how much more memory a run can have than it has when it starts."""
+    return [Trial(f"{spare} MB of memory left", little_memory, (spare,)) for spare in SPARE_MEGABYTES]
+
+
+def little_memory(frame: Frame, project: Project, spare: int) -> Wrong:
+    """Run where only so many megabytes more than it has at first can be had.
+
+    Where a library is refused memory it may end the process in its own way, or never: that's a kill, and not told well.
+    """
+    try:
+        ran = forked(project, frame.script, *frame.flags, first=partial(leave_memory, spare))
+    except TimeoutError:
+        return finished(frame, project)
+    silent = {"told": ran.code} if ran.code and not ran.err else {}
+    return silent | finished(frame, project)
+
+
+def leave_memory(spare: int) -> None:
+    """Let this process get so many megabytes more, and no more."""
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    most = pages * resource.getpagesize() + spare * 2**20
+    resource.setrlimit(resource.RLIMIT_AS, (most, most))
 
 
 def locked(frame: Frame, project: Project, place: str) -> Wrong:

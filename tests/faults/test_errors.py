@@ -2,6 +2,7 @@
 
 import pytest
 
+from pipeline import agenda
 from tests import project as projects
 from tests.faults import errors
 from tests.faults.sweep import tried
@@ -23,6 +24,24 @@ def test_a_dropped_file_that_cannot_be_read_for_once_is_taken_by_the_next_run(po
 
 def test_a_system_that_refuses_is_told_in_one_line_and_the_next_run_finishes(pool, deploying):
     assert tried(pool, deploying, sampled(errors.limits(deploying), 4)) == {}
+
+
+def test_a_run_without_memory_leaves_production_whole_and_the_next_finishes(pool, deploying):
+    assert (
+        tried(
+            pool, deploying, [one for one in errors.memory(deploying) if one.name.startswith(("2 ", "256 "))]
+        )
+        == {}
+    )
+
+
+def test_memory_that_is_refused_is_told_in_one_line(project, monkeypatch):
+    def refused(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(agenda, "look", refused)
+    ran = project.call("fullprocess.py")
+    assert (ran.code, ran.complaint.partition(": ")[2][:17]) == (74, "not enough memory")
 
 
 def test_a_traceback_a_line_too_many_and_a_line_without_a_file_are_noticed(project):
