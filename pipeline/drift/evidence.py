@@ -28,7 +28,7 @@ TOLERANCE = 0.02  # sd: so small a change is none
 ERRORS = 3.0  # standard errors of the reference: chance exceeds so many in one of 700 training sets
 SMALL, LARGE = 0.3, 1.0  # sd: what is bet on; it also wins on anything larger, and half of it costs nothing
 SMOOTHING = 0.5  # rows added to each bin
-POOLED = 64.0  # rows of all phases together added to each phase of a season: two a bin
+EARLIER = 0.125  # sd: the season of a sketch that doesn't tell it, of an earlier version
 CAP = 100.0  # times what an alarm needs: evidence grows no further, so that it's soon gone when the data come back
 MOST_LOG = 600.0  # exp() of more overflows
 
@@ -103,21 +103,25 @@ def _single_bins(share: np.ndarray, size: float) -> np.ndarray:
 def expected(column: Mapping[str, Any], phases: Mapping[int, int] | None) -> tuple[np.ndarray, float]:
     """Give the bin shares that a batch without drift has, and of how many rows they are estimated.
 
-    Where the column is seasonal they are those of the phases the batch has, mixed as it mixes them.
+    Where the column is seasonal they are those of the phases the batch has, mixed as it mixes them. A phase has what
+    it has shown, and as much of all phases together as its rows are few beside what phases differ by: the posterior
+    mean and variance of a normal mean whose prior has the variance `season`^2 around that of all rows.
     """
     overall, total = shares(column), column["rows"]
     known = column.get("phases")
     if not known or not phases:
         return overall, max(total, 1)
     rows = sum(phases.values())
-    mixed, variance = np.zeros(len(overall)), 0.0
+    pooled = column.get("season", EARLIER) ** -2  # rows of all phases together that are added to each
+    mixed, variance, leaning = np.zeros(len(overall)), 0.0, 0.0
     for phase, number in phases.items():
         counts = np.asarray(known.get(str(phase), ()), float)
         seen = float(counts.sum())
-        own = (counts + POOLED * overall) / (seen + POOLED) if seen else overall
+        own = (counts + pooled * overall) / (seen + pooled) if seen else overall
         mixed += own * (number / rows)
-        variance += (number / rows) ** 2 / (seen or total)
-    return mixed, 1 / variance
+        variance += (number / rows) ** 2 / (seen + pooled)
+        leaning += number / rows * pooled / (seen + pooled)
+    return mixed, 1 / (variance + leaning**2 / total)
 
 
 def log_factors(betted: Bets, share: np.ndarray, rows: float) -> np.ndarray:

@@ -25,10 +25,13 @@ PROBABILITIES = np.arange(1, GRID) / GRID
 BINS = 32  # of about equally many rows; more would blur in a batch of 200
 ROWS_A_BIN = 15  # of the training data at least, or there are fewer bins
 MOST_CATEGORIES = 200  # whose counts are kept; rarer ones are one
-LEAST_A_PHASE = 200  # training rows of a phase of the season, or all rows stand for it
+LEAST_A_PHASE = 20  # training rows of a phase of the season, or all rows stand for it
+LEAST_SEASON = 0.02  # sd by which phases differ, or there is no season
 MOST_ROWS = 25_000  # of a batch that are sorted: 0.01 sd of a mean are seen in so many, and more cost time
 GOLDEN = 0.618033988749895
-SEASONAL = 3.0  # standard errors from which a feature is taken for seasonal: a false one in 740 does no harm
+SEASONAL = (
+    3.0  # standard errors from which the shapes of phases are taken to differ, and not only their places
+)
 
 
 @dataclass(frozen=True)
@@ -215,21 +218,28 @@ def _place(column: Mapping[str, Any], name: str) -> int:
 
 
 def _by_phase(places: np.ndarray, phase: np.ndarray, bins: int, scores: bool) -> dict[str, Any]:
-    """Give the counts of each phase with enough rows, if they differ by more than chance; else nothing."""
+    """Give the counts of each phase with enough rows, and how much phases differ in truth; nothing if they don't."""
     rows = np.bincount(phase[phase >= 0])
     enough = np.flatnonzero(rows >= LEAST_A_PHASE)
     table = np.array([np.bincount(places[phase == one], minlength=bins) for one in enough])
-    if len(enough) < 2 or not _seasonal(table, scores):
+    season = _season(table, scores) if len(enough) > 1 else 0.0
+    if season < LEAST_SEASON:
         return {}
-    return {"phases": {str(one): counts.tolist() for one, counts in zip(enough, table, strict=True)}}
+    counts = {str(one): counts.tolist() for one, counts in zip(enough, table, strict=True)}
+    return {"phases": counts, "season": float(f"{season:.4g}")}
 
 
-def _seasonal(table: np.ndarray, scores: bool) -> bool:
-    """Say whether the rows of a table of counts differ: Pearson's chi-squared, for numbers that of mean ranks too."""
+def _season(table: np.ndarray, scores: bool) -> float:
+    """Give by how many sd the phases, the rows of a table of counts, differ more than by chance.
+
+    It is the square root of a variance component by the method of moments: a chi-squared statistic less its degrees of
+    freedom, a row. The statistic is that of the mean ranks of numbers, and Pearson's if that is beyond chance.
+    """
     rows, columns = table.sum(axis=1), table.sum(axis=0)
     expected = np.outer(rows, columns) / rows.sum()
     full = float(np.divide((table - expected) ** 2, expected, where=expected > 0, out=0 * expected).sum())
-    found = _deviation(full, (len(table) - 1) * (int(np.count_nonzero(columns)) - 1))
+    freedom = (len(table) - 1) * (int(np.count_nonzero(columns)) - 1)
+    excess = full - freedom if _deviation(full, freedom) > SEASONAL else 0.0
     if scores:
         share = columns / rows.sum()
         ranks = np.cumsum(share) - share / 2
@@ -237,8 +247,8 @@ def _seasonal(table: np.ndarray, scores: bool) -> bool:
         spread = share @ (ranks - middle) ** 2
         means = table @ (ranks - middle) / rows
         moved = float(rows @ means**2 / spread) if spread > 0 else 0.0
-        found = max(found, _deviation(moved, len(table) - 1))
-    return found > SEASONAL
+        excess = max(excess, moved - (len(table) - 1))
+    return (max(excess, 0.0) / rows.sum()) ** 0.5
 
 
 def _deviation(statistic: float, freedom: int) -> float:
