@@ -521,11 +521,17 @@ class Records:
         """Give table, key and cells of each row that came after the newest of its table, or was changed."""
         for table in schema.sorted_tables:
             (key,) = table.primary_key
-            others = sorted(number for name, number in changed if name == table.name)
-            chosen = sa.or_(key > newest.get(table.name, 0), key.in_(others))
-            for row in self._all(sa.select(table).where(chosen).order_by(key)):
+            last, others = (
+                newest.get(table.name, 0),
+                {number for name, number in changed if name == table.name},
+            )
+            first = min(
+                [last + 1, *others]
+            )  # not each by its number: a rebuild changes more than a query can name
+            for row in self._all(sa.select(table).where(key >= first).order_by(key)):
                 cells = dict(row._mapping)
-                yield table.name, cells[key.name], cells
+                if (number := cells[key.name]) > last or number in others:
+                    yield table.name, number, cells
 
     def extent(self) -> dict[str, list[int]]:
         """Give the key of the last row and the number of rows of each table that is there and has any."""

@@ -203,8 +203,9 @@ def test_a_connection_cut_anywhere_is_told_in_one_line_and_the_next_run_ends_as_
 
 def told_of(project: Project) -> dict[str, Any]:
     """Give what a run did, however often it had to begin."""
-    names: dict[str, str] = {}
-    found = timeless(history(project), names)
+    kept = history(project)
+    names = {row["id"]: f"release {row['number']}" for row in kept["releases"]}
+    found = timeless(kept, names)
     told = {
         table: [{name: cell for name, cell in row.items() if name != "run"} for row in found[table]]
         for table in ("files", "scores", "verdicts", "inputs", "releases")

@@ -536,6 +536,15 @@ def test_what_one_database_can_not_keep_is_the_same_in_each(book):
     assert (verdict.statistic, verdict.threshold, verdict.why) == (None, 0.5, "worse\\x00")
 
 
+def test_what_came_after_or_was_changed_is_given_however_much_it_is(book):
+    book.add_timings({"one": 1, "two": 2, "three": 3, "four": 4})
+    changed = [
+        ("timings", 2),
+        *(("timings", number) for number in range(5, 300_000)),
+    ]  # more than a query can name
+    assert [number for _, number, _ in book.everything({"timings": 3}, changed)] == [2, 4]
+
+
 def test_rows_put_back_are_all_there_is_and_the_next_goes_on_from_them(book):
     book.start_run()
     book.add_files([file("a"), file("b", "set aside", reason="no table")])
