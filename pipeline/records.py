@@ -29,6 +29,9 @@ SCHEMA_VERSION = "0004"  # the newest revision in pipeline/migrations/versions
 
 PACKAGES = "requirements-postgresql.txt"
 EXAMPLE = "postgresql://user@host:5432/name"
+TALK = {
+    "client_encoding": "utf8"
+}  # whatever a server's database is kept in: it then refuses what doesn't fit
 SECRET = ("password", "sslpassword")  # in a URL's query
 
 
@@ -603,9 +606,10 @@ def _engine(url: str, pool: type[sa.Pool] | None = None) -> sa.Engine:
     A connection to a server is kept, and looked at before it's used again; one to a file is made anew each time.
     """
     try:
-        if pool is None and file_of(url):
-            pool = sa.NullPool
-        engine = sa.create_engine(url, poolclass=pool, pool_pre_ping=pool is None)
+        if sa.make_url(url).get_backend_name() == "sqlite":
+            engine = sa.create_engine(url, poolclass=pool or sa.NullPool)
+        else:
+            engine = sa.create_engine(url, pool_pre_ping=True, connect_args=TALK)
     except ImportError as problem:
         told = " ".join(str(problem).split())
         raise ConfigError(f"paths.database: {told}; its driver: pip install -r {PACKAGES}") from None

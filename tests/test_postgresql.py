@@ -244,6 +244,9 @@ LOST = {
     "the rows of a table": lambda kept: kept.change("TRUNCATE releases"),
     "tables": lambda kept: kept.change("DROP TABLE files, timings"),
     "all": lambda kept: kept.replace("template1"),
+    "nothing, but another added some": lambda kept: kept.change(
+        "INSERT INTO timings VALUES (999, 1, 's', 1, '')"
+    ),
     "all since the last dump": lambda kept: kept.replace("older"),
 }
 

@@ -545,6 +545,19 @@ def test_what_came_after_or_was_changed_is_given_however_much_it_is(book):
     assert [number for _, number, _ in book.everything({"timings": 3}, changed)] == [2, 4]
 
 
+def test_a_name_that_the_encoding_of_a_database_has_no_letters_for_is_told_in_one_line(postgres):
+    how = "TEMPLATE template0 LOCALE 'C' ENCODING"
+    postgres.run(
+        "postgres", f"CREATE DATABASE latin {how} 'LATIN1'", f"CREATE DATABASE bare {how} 'SQL_ASCII'"
+    )
+    with records.opened(postgres.url("bare")) as book:
+        book.add_files([file("漢.csv")])
+        assert book.files("ingested")[0].name == "漢.csv"
+    with pytest.raises(FileError, match="LATIN1") as told, records.opened(postgres.url("latin")) as book:
+        book.add_files([file("漢.csv")])
+    assert len(str(told.value).splitlines()) == 1
+
+
 def test_rows_put_back_are_all_there_is_and_the_next_goes_on_from_them(book):
     book.start_run()
     book.add_files([file("a"), file("b", "set aside", reason="no table")])
