@@ -58,7 +58,7 @@ endif
 	@$(PIP_INSTALL) -r requirements.txt
 	@touch $@
 
-.venv/installed-dev: requirements-dev.txt requirements-remote.txt .venv/installed
+.venv/installed-dev: requirements-dev.txt requirements-postgresql.txt requirements-remote.txt .venv/installed
 	@echo "adding what the tests need to .venv"
 	@rm -f .venv/installed .venv/installed-dev
 	@$(PIP_INSTALL) -r requirements-dev.txt

@@ -528,9 +528,9 @@ def _verify(config: Config, book: Records) -> Result:
     Raise CheckFailed at the first that differs, FileError if the records or a part are damaged.
     """
     there = releases.all_verified(config)
-    live, parts = releases.current(config), book.parts()
     if wrong := journal.changed(config):
         raise FileError(wrong)
+    live, parts = releases.current(config), book.parts()
     if wrong := book.damage():
         raise FileError(f"{book.engine.url.database}: damaged ({wrong}); make it anew with {journal.REPAIR}")
     if wrong := journal.differs(config, book):

@@ -14,6 +14,7 @@ damaged or an older copy, or the journal from them, and the next run writes the 
 Reads  the records and their journal, paths.ingested/parts/, paths.production, requirements.txt
 Writes paths.reports/diagnostics.json
        paths.database or paths.ingested/records.journal     with --repair: whichever isn't as it was left
+       paths.ingested/records.damaged.journal     with --repair: rows of a server's database that differed
        paths.reports/packages_online.json     with --online: what the index said, and when
 """
 

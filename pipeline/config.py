@@ -29,7 +29,7 @@ from pydantic import (
 from pipeline.errors import ConfigError
 
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-DATABASES = ("sqlite", "postgresql", "mysql", "mariadb", "oracle", "mssql")  # what SQLAlchemy knows by itself
+DATABASES = ("sqlite", "postgresql")  # others need lengths for all texts
 SQLITE = "sqlite:///"
 RESERVED = (
     "_row",

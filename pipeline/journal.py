@@ -1,9 +1,10 @@
 """The records as a text beside the database: each can be made from the other, and damage to either is noticed.
 
 `records.journal` has a line for every row of every table, with a hash of its own; of two lines of a row the later one
-holds. `records.seal` tells how the last program that wrote left the database: SQLite itself doesn't notice most bits
-that flip. It goes before anything is written and is made anew at the end; if it isn't there a program was cut off, and
-the next one compares all rows with the journal.
+holds. `records.seal` tells how the last program that wrote left the database: by the hash of an SQLite file, because
+SQLite itself doesn't notice most bits that flip, and by how many rows a server has. It goes before anything is written
+and is made anew at the end; if it isn't there a program was cut off, and the next one compares all rows with the
+journal.
 """
 
 import hashlib
@@ -14,7 +15,7 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from pipeline import files, records
 from pipeline.config import SQLITE, Config
@@ -24,6 +25,7 @@ from pipeline.records import Records
 JOURNAL = "records.journal"
 SEAL = "records.seal"
 DAMAGED = ".damaged"  # the ending of a database that was replaced
+REPLACED = "records.damaged.journal"  # the same of a server's, as text
 HASH = 16  # hex digits of a line's hash: against accidents, not against attackers
 REPAIR = "`python diagnostics.py --repair`"
 
@@ -37,7 +39,7 @@ class Seal:
 
     database: str  # as the config names it
     schema: str  # its version
-    sha256: str  # of its file; empty if it isn't one
+    state: str  # what tells it from any other, see `_state`
     size: int  # of the journal, in bytes
     newest: dict[str, int]  # the last row of each table
 
@@ -71,7 +73,7 @@ def opened(config: Config, reading: bool = False) -> Iterator[Records]:
 def changed(config: Config) -> str:
     """Say so if the database isn't as the last program left it; empty if it is, or if nobody can know."""
     seal = _seal(config)
-    if seal is None or seal.database != _address(config) or seal.sha256 == _sha256(config):
+    if seal is None or seal.database != _address(config) or seal.state == _state(config):
         return ""
     if seal != _seal(config):  # a run has just begun
         return ""
@@ -87,10 +89,7 @@ def _check_complete(config: Config, book: Records) -> None:
 
 def _told(config: Config, wrong: str) -> str:
     anew = f"make it anew from {config.ingested / JOURNAL} with {REPAIR}"
-    right = anew if config.database_file is not None else "put its backup back"
-    return (
-        f"{_shown(config)}: {wrong}; {right}, or go on with it as it is by moving {JOURNAL} and {SEAL} away"
-    )
+    return f"{_shown(config)}: {wrong}; {anew}, or go on with it as it is by moving {JOURNAL} and {SEAL} away"
 
 
 # ---------------------------------------------------------------------------------------------- closing
@@ -106,7 +105,8 @@ def seal_again(config: Config, book: Records, seal: Seal | None = None) -> None:
         there = _read(config)[0]
         lacking = {key: text for key, text in _rows(book).items() if there.get(key) != text}
     _append(path, lacking)
-    now = Seal(_address(config), records.SCHEMA_VERSION, _sha256(config), _size(path), book.last_rows())
+    state = _state(config, book)
+    now = Seal(_address(config), records.SCHEMA_VERSION, state, _size(path), book.last_rows())
     files.write_text(config.ingested / SEAL, json.dumps(asdict(now)) + "\n")
 
 
@@ -144,7 +144,7 @@ def differs(config: Config, book: Records) -> str:
     if not (other or damaged) or seal != _seal(config):
         return ""
     told = f"{other:,} row(s) differ, {damaged:,} line(s) damaged"
-    return f"{config.ingested / JOURNAL}: not what {_shown(config)} has ({told}); make it anew with {REPAIR}"
+    return f"{config.ingested / JOURNAL}: not what {_shown(config)} has ({told}); put it right with {REPAIR}"
 
 
 def repair(config: Config) -> str:
@@ -160,14 +160,21 @@ def repair(config: Config) -> str:
 
 def _sound(config: Config) -> bool:
     """Say whether the database is one to go on with."""
-    if changed(config):
-        return False
     try:
+        if changed(config):
+            return False
         with records.opened(config.database, reading=True) as book:
             _check_complete(config, book)
-            return not book.damage()
+            return not book.damage() and not _edited(config, book)
     except FileError:
         return False
+
+
+def _edited(config: Config, book: Records) -> bool:
+    """Say whether a server's database has other rows than the journal although that is as it was left."""
+    (rows, damaged), seal = _read(config), _seal(config)
+    left = seal is not None and not damaged and seal.size == _size(config.ingested / JOURNAL)
+    return config.database_file is None and left and rows != _rows(book)
 
 
 def _journal_anew(config: Config, book: Records) -> str:
@@ -178,25 +185,47 @@ def _journal_anew(config: Config, book: Records) -> str:
 
 
 def _database_anew(config: Config) -> str:
-    """Make the database from the journal, in one step; the one that is there is kept beside it."""
-    path, journal = config.database_file, config.ingested / JOURNAL
-    if path is None:
-        raise FileError(f"{_shown(config)}: not as the last run left it; put its backup back")
+    """Make the database from the journal, in one step; what was there is kept."""
+    journal = config.ingested / JOURNAL
     (rows, damaged), seal = _read(config), _seal(config)
     if damaged or not rows or (seal is not None and seal.size != _size(journal)):
         raise FileError(
-            f"{path}, {journal}: neither is as the last run left it; put a copy of one of them back"
+            f"{_shown(config)}, {journal}: neither is as the last run left it; put a copy of one of them back"
         )
+    told = f"{_shown(config)}: made anew from {journal}, {len(rows):,} row(s)"
+    if config.database_file is None:
+        told += _rows_anew(config, rows)
+    else:
+        _file_anew(config.database_file, rows)
+    with records.opened(config.database) as book:
+        seal_again(config, book)
+    return told
+
+
+def _file_anew(path: Path, rows: Rows) -> None:
     if path.exists():
         shutil.copyfile(path, path.with_name(path.name + DAMAGED))
         files.sync(path.with_name(path.name + DAMAGED))
     for name in (f"{path.name}-journal", f".{path.name}{files.DRAFT}", f".{path.name}{files.DRAFT}-journal"):
         path.with_name(name).unlink(missing_ok=True)  # what SQLite would take for the end of the new one
     with files.replacing(path) as draft, records.opened(f"{SQLITE}{draft}") as book:
-        book.add_rows([(table, json.loads(text)[1]) for (table, _), text in rows.items()])
+        book.replace_rows(_cells(rows))
+
+
+def _rows_anew(config: Config, rows: Rows) -> str:
+    """Put the rows into a server's database, in one transaction. Say where those are that differed."""
     with records.opened(config.database) as book:
-        seal_again(config, book)
-    return f"{path}: made anew from {journal}, {len(rows):,} row(s)"
+        book.add_tables()
+        other = [text for key, text in _rows(book).items() if rows.get(key) != text]
+        kept = config.ingested / REPLACED
+        if other:
+            files.write_text(kept, "".join(map(_line, other)))
+        book.replace_rows(_cells(rows))
+    return f"; {len(other):,} row(s) that differed are kept in {kept}" if other else ""
+
+
+def _cells(rows: Rows) -> Iterator[tuple[str, dict[str, Any]]]:
+    return ((table, json.loads(text)[1]) for (table, _), text in rows.items())
 
 
 # ---------------------------------------------------------------------------------------------- lines and rows
@@ -255,10 +284,18 @@ def _unseal(config: Config) -> None:
         files.sync(path.parent)  # or a power cut could bring it back beside another database
 
 
-def _sha256(config: Config) -> str:
-    """Give the SHA-256 of the database's file; empty if it isn't one, or isn't there."""
+def _state(config: Config, book: Records | None = None) -> str:
+    """Give what tells the database from any other: the SHA-256 of its file (empty: there is none), or its rows counted.
+
+    They are counted where there's no file, because to read them all at each run would cost too much.
+    """
     path = config.database_file
-    return files.sha256(path) if path is not None and path.exists() else ""
+    if path is not None:
+        return files.sha256(path) if path.exists() else ""
+    if book is None:
+        with records.opened(config.database, reading=True) as book:
+            return json.dumps(book.extent())
+    return json.dumps(book.extent())
 
 
 def _shown(config: Config) -> str:

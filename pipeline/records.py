@@ -1,6 +1,6 @@
 """The history, in a database: runs, files, inputs, scores, verdicts, decisions, releases, timings. Only added to.
 
-SQLite by default, any other database by URL through SQLAlchemy. The schema is versioned by Alembic
+SQLite by default, PostgreSQL by URL, both through SQLAlchemy. The schema is versioned by Alembic
 (`pipeline/migrations`). This is also the one module that knows how `ingestedfiles.txt` and `latestscore.txt` are
 spelt, because they say in a text what the records say in tables.
 """
@@ -27,29 +27,70 @@ from pipeline.spreadsheets import harmless
 
 SCHEMA_VERSION = "0004"  # the newest revision in pipeline/migrations/versions
 
+PACKAGES = "requirements-postgresql.txt"
+EXAMPLE = "postgresql://user@host:5432/name"
+TALK = {
+    "client_encoding": "utf8"
+}  # whatever a server's database is kept in: it then refuses what doesn't fit
+SECRET = ("password", "sslpassword")  # in a URL's query
+
+
+class _String(sa.TypeDecorator):
+    """Words, whatever they are of: what a database can't keep (a zero byte, a name that is no UTF-8) as escapes."""
+
+    impl: Any = sa.String
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, _: Any) -> Any:
+        return None if value is None else printable(value).replace("\0", "\\x00")
+
+
+class _Text(_String):
+    """The same where it may be long."""
+
+    impl = sa.Text
+    cache_ok = True
+
+
+class _Float(sa.TypeDecorator):
+    """A measure; one that is undefined (NaN) is none, which SQLite makes of it by itself and others don't."""
+
+    impl = sa.Float
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, _: Any) -> Any:
+        return None if value is None or value != value else float(value)
+
+
+def _key(table: str, name: str = "id") -> sa.Column:
+    """Give a primary key that goes on from the newest: no counter that a crash or a dump put back would set off."""
+    newest = sa.select(sa.func.max(sa.column(name))).select_from(sa.table(table)).scalar_subquery()
+    return sa.Column(name, _number, primary_key=True, default=sa.func.coalesce(newest, 0) + 1)
+
+
 schema = sa.MetaData()
 _number = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 runs = sa.Table(
     "runs",
     schema,
-    sa.Column("id", _number, primary_key=True),
-    sa.Column("started", sa.String, nullable=False),
-    sa.Column("finished", sa.String),  # empty: under way, or cut off
-    sa.Column("outcome", sa.String),
-    sa.Column("facts", sa.Text),  # what `fullprocess.py --json` printed
+    _key("runs"),
+    sa.Column("started", _String, nullable=False),
+    sa.Column("finished", _String),  # empty: under way, or cut off
+    sa.Column("outcome", _String),
+    sa.Column("facts", _Text),  # what `fullprocess.py --json` printed
 )
 files = sa.Table(
     "files",
     schema,
-    sa.Column("id", _number, primary_key=True),
+    _key("files"),
     sa.Column("run", _number, nullable=False),
-    sa.Column("location", sa.String, nullable=False),
-    sa.Column("name", sa.String, nullable=False),
-    sa.Column("sha256", sa.String, nullable=False, index=True),
-    sa.Column("status", sa.String, nullable=False),  # ingested | repeated | set aside
-    sa.Column("reason", sa.Text),
-    sa.Column("contract", sa.String, nullable=False),
+    sa.Column("location", _String, nullable=False),
+    sa.Column("name", _String, nullable=False),
+    sa.Column("sha256", _String, nullable=False, index=True),
+    sa.Column("status", _String, nullable=False),  # ingested | repeated | set aside
+    sa.Column("reason", _Text),
+    sa.Column("contract", _String, nullable=False),
     sa.Column("rows", _number, nullable=False),
     sa.Column("labelled", _number, nullable=False),
     sa.Column("duplicates", _number, nullable=False),
@@ -57,99 +98,99 @@ files = sa.Table(
     sa.Column("imputed", _number, nullable=False),
     sa.Column("outliers", _number, nullable=False),
     sa.Column("rejected_rows", _number, nullable=False),
-    sa.Column("output", sa.String, nullable=False),
-    sa.Column("at", sa.String, nullable=False),
-    sa.Column("facts", sa.Text),  # JSON: the statistics with which cells were filled in and outliers found
+    sa.Column("output", _String, nullable=False),
+    sa.Column("at", _String, nullable=False),
+    sa.Column("facts", _Text),  # JSON: the statistics with which cells were filled in and outliers found
 )
 inputs = sa.Table(  # what was found of a file's rows beside what a release learnt from
     "inputs",
     schema,
-    sa.Column("id", _number, primary_key=True),
+    _key("inputs"),
     sa.Column("run", _number, nullable=False),
     sa.Column("file", _number, nullable=False),
-    sa.Column("release", sa.String, nullable=False),
+    sa.Column("release", _String, nullable=False),
     sa.Column("rows", _number, nullable=False),
     sa.Column("labelled", _number, nullable=False),
-    sa.Column("verdicts", sa.Text, nullable=False),  # JSON
-    sa.Column("state", sa.Text, nullable=False),  # JSON: the evidence for drift after this file
+    sa.Column("verdicts", _Text, nullable=False),  # JSON
+    sa.Column("state", _Text, nullable=False),  # JSON: the evidence for drift after this file
     sa.Column(
-        "estimate", sa.Text
+        "estimate", _Text
     ),  # JSON: what the release scores on these rows, if its probabilities are right
-    sa.Column("kind", sa.String),  # of trouble; empty until it's known whether the loss rose
-    sa.Column("sentence", sa.Text),
+    sa.Column("kind", _String),  # of trouble; empty until it's known whether the loss rose
+    sa.Column("sentence", _Text),
     sa.Column("bad", sa.Boolean, nullable=False),
-    sa.Column("at", sa.String, nullable=False),
+    sa.Column("at", _String, nullable=False),
     sa.UniqueConstraint("file", "release"),
 )
 scores = sa.Table(
     "scores",
     schema,
-    sa.Column("id", _number, primary_key=True),
+    _key("scores"),
     sa.Column("run", _number, nullable=False),
-    sa.Column("release", sa.String, nullable=False),
+    sa.Column("release", _String, nullable=False),
     sa.Column(
-        "batch", sa.String, nullable=False
+        "batch", _String, nullable=False
     ),  # numbers of its files, `7-9`; or `proof-3`, before deployment
     sa.Column("first_file", _number, nullable=False),  # 0: rows of the proof
     sa.Column("last_file", _number, nullable=False),
-    sa.Column("metric", sa.String, nullable=False),
-    sa.Column("value", sa.Float),
-    sa.Column("low", sa.Float),
-    sa.Column("high", sa.Float),
+    sa.Column("metric", _String, nullable=False),
+    sa.Column("value", _Float),
+    sa.Column("low", _Float),
+    sa.Column("high", _Float),
     sa.Column("rows", _number, nullable=False),
-    sa.Column("at", sa.String, nullable=False),
-    sa.Column("state", sa.Text),  # JSON: the alarm on the release's loss after this batch
+    sa.Column("at", _String, nullable=False),
+    sa.Column("state", _Text),  # JSON: the alarm on the release's loss after this batch
     sa.UniqueConstraint("release", "batch", "metric"),
 )
 verdicts = sa.Table(
     "verdicts",
     schema,
-    sa.Column("id", _number, primary_key=True),
+    _key("verdicts"),
     sa.Column("run", _number, nullable=False),
-    sa.Column("release", sa.String, nullable=False),
-    sa.Column("batch", sa.String, nullable=False),
-    sa.Column("test", sa.String, nullable=False),
-    sa.Column("feature", sa.String),
-    sa.Column("statistic", sa.Float),
-    sa.Column("threshold", sa.Float),
+    sa.Column("release", _String, nullable=False),
+    sa.Column("batch", _String, nullable=False),
+    sa.Column("test", _String, nullable=False),
+    sa.Column("feature", _String),
+    sa.Column("statistic", _Float),
+    sa.Column("threshold", _Float),
     sa.Column("drifted", sa.Boolean, nullable=False),
-    sa.Column("why", sa.Text, nullable=False),
-    sa.Column("at", sa.String, nullable=False),
+    sa.Column("why", _Text, nullable=False),
+    sa.Column("at", _String, nullable=False),
 )
 decisions = sa.Table(
     "decisions",
     schema,
-    sa.Column("id", _number, primary_key=True),
+    _key("decisions"),
     sa.Column("run", _number, nullable=False),
-    sa.Column("kind", sa.String, nullable=False),  # retrain | deploy | rollback
+    sa.Column("kind", _String, nullable=False),  # retrain | deploy | rollback
     sa.Column("yes", sa.Boolean, nullable=False),
-    sa.Column("reasons", sa.Text, nullable=False),
-    sa.Column("facts", sa.Text, nullable=False),
-    sa.Column("at", sa.String, nullable=False),
+    sa.Column("reasons", _Text, nullable=False),
+    sa.Column("facts", _Text, nullable=False),
+    sa.Column("at", _String, nullable=False),
 )
 releases = sa.Table(
     "releases",
     schema,
-    sa.Column("number", _number, primary_key=True),
-    sa.Column("id", sa.String, nullable=False, unique=True),
+    _key("releases", "number"),
+    sa.Column("id", _String, nullable=False, unique=True),
     sa.Column("run", _number, nullable=False),
-    sa.Column("model", sa.String, nullable=False),
-    sa.Column("window", sa.String, nullable=False),
-    sa.Column("metric", sa.String, nullable=False),
-    sa.Column("score", sa.Float),
-    sa.Column("replaced", sa.String),
+    sa.Column("model", _String, nullable=False),
+    sa.Column("window", _String, nullable=False),
+    sa.Column("metric", _String, nullable=False),
+    sa.Column("score", _Float),
+    sa.Column("replaced", _String),
     sa.Column("learnt_upto", _number, nullable=False),
-    sa.Column("reasons", sa.Text, nullable=False),
-    sa.Column("at", sa.String, nullable=False),
+    sa.Column("reasons", _Text, nullable=False),
+    sa.Column("at", _String, nullable=False),
 )
 timings = sa.Table(
     "timings",
     schema,
-    sa.Column("id", _number, primary_key=True),
+    _key("timings"),
     sa.Column("run", _number, nullable=False),
-    sa.Column("step", sa.String, nullable=False),
-    sa.Column("seconds", sa.Float, nullable=False),
-    sa.Column("at", sa.String, nullable=False),
+    sa.Column("step", _String, nullable=False),
+    sa.Column("seconds", _Float, nullable=False),
+    sa.Column("at", _String, nullable=False),
 )
 
 INGESTED_HEADER = [
@@ -161,10 +202,6 @@ INGESTED_HEADER = [
 def now() -> str:
     """Give the time as ISO 8601 UTC, to the second."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _printable(values: dict[str, Any]) -> dict[str, Any]:
-    return {name: printable(value) if isinstance(value, str) else value for name, value in values.items()}
 
 
 def score_text(score: float) -> str:
@@ -233,7 +270,7 @@ class Records:
         """Record files, all at once, numbered from `next_file` on in this order. From here on their rows count."""
         first = self.next_file()
         rows = [
-            {"id": number, "run": self.run, "at": now(), **_printable(vars(file))}
+            {"id": number, "run": self.run, "at": now(), **vars(file)}
             for number, file in enumerate(found, first)
         ]
         if rows:
@@ -369,11 +406,10 @@ class Records:
         the loss after it.
         """
         filed = {"run": self.run, "release": release, "batch": batch, "at": now()}
-        numbers = {name: None if value != value else value for name, value in vars(score).items()}
         same = sa.and_(scores.c.release == release, scores.c.batch == batch, scores.c.metric == metric)
         with self.engine.begin() as connection:
             if connection.execute(sa.select(scores.c.id).where(same)).first() is None:
-                row = {**filed, **numbers, "first_file": span[0], "last_file": span[1], "metric": metric}
+                row = {**filed, **vars(score), "first_file": span[0], "last_file": span[1], "metric": metric}
                 row["state"] = None if state is None else json.dumps(state)
                 connection.execute(scores.insert().values(**row))
                 for verdict in found:
@@ -488,24 +524,46 @@ class Records:
         """Give table, key and cells of each row that came after the newest of its table, or was changed."""
         for table in schema.sorted_tables:
             (key,) = table.primary_key
-            others = sorted(number for name, number in changed if name == table.name)
-            chosen = sa.or_(key > newest.get(table.name, 0), key.in_(others))
-            for row in self._all(sa.select(table).where(chosen).order_by(key)):
+            last, others = (
+                newest.get(table.name, 0),
+                {number for name, number in changed if name == table.name},
+            )
+            first = min(
+                [last + 1, *others]
+            )  # not each by its number: a rebuild changes more than a query can name
+            for row in self._all(sa.select(table).where(key >= first).order_by(key)):
                 cells = dict(row._mapping)
-                yield table.name, cells[key.name], cells
+                if (number := cells[key.name]) > last or number in others:
+                    yield table.name, number, cells
+
+    def extent(self) -> dict[str, list[int]]:
+        """Give the key of the last row and the number of rows of each table that is there and has any."""
+        found, there = {}, sa.inspect(self.engine).get_table_names()
+        for table in schema.sorted_tables:
+            if table.name in there:
+                (key,) = table.primary_key
+                (row,) = self._all(sa.select(sa.func.max(key), sa.func.count()).select_from(table))
+                found[table.name] = list(row)
+        return {name: numbers for name, numbers in found.items() if numbers[1]}
 
     def last_rows(self) -> dict[str, int]:
         """Give the key of the last row of each table, 0 if it's empty."""
-        keys = {table.name: next(iter(table.primary_key)) for table in schema.sorted_tables}
-        return {name: self._column(sa.select(sa.func.max(key)))[0] or 0 for name, key in keys.items()}
+        return dict.fromkeys(schema.tables, 0) | {name: last for name, (last, _) in self.extent().items()}
 
-    def add_rows(self, rows: Iterable[tuple[str, dict[str, Any]]]) -> None:
-        """Put rows, by table, back as they were, all at once. Cells of columns that there are no more are left out."""
+    def add_tables(self) -> None:
+        """Make the tables that are lacking, empty."""
+        schema.create_all(self.engine)
+
+    def replace_rows(self, rows: Iterable[tuple[str, dict[str, Any]]]) -> None:
+        """Have these rows, by table, and no others, all at once. Cells of columns that are no more are left out."""
+        anew: dict[str, list[dict[str, Any]]] = {name: [] for name in schema.tables}
+        for name, cells in rows:
+            anew[name].append({column.name: cells.get(column.name) for column in schema.tables[name].columns})
         with self.engine.begin() as connection:
-            for name, cells in rows:
-                table = schema.tables[name]
-                known = {column: value for column, value in cells.items() if column in table.c}
-                connection.execute(table.insert().values(**known))
+            for name, table in schema.tables.items():
+                connection.execute(table.delete())
+                if anew[name]:
+                    connection.execute(table.insert(), anew[name])
 
     # ------------------------------------------------------------------------------------------------ timings
     def add_timings(self, seconds: dict[str, float]) -> None:
@@ -530,22 +588,33 @@ def opened(url: str, reading: bool = False) -> Iterator[Records]:
     try:
         if reading and path and path.exists() and (_version(engine) or "") < SCHEMA_VERSION:
             engine = _in_memory(path)
+        elif reading and not path:
+            engine = _readable(engine)
         _upgrade(engine)
         yield Records(engine)
-    except (sa.exc.OperationalError, sa.exc.DatabaseError) as problem:
-        raise FileError(f"{shown(url)}: database error: {problem.orig}") from None
+    except sa.exc.DBAPIError as problem:
+        raise FileError(f"{shown(url)}: database error: {' '.join(str(problem.orig).split())}") from None
     except sqlite3.DatabaseError as problem:  # while it was copied
         raise FileError(f"{shown(url)}: database error: {problem}") from None
     finally:
         engine.dispose()
 
 
-def _engine(url: str, pool: type[sa.Pool] = sa.NullPool) -> sa.Engine:
-    """Give what opens connections. Raise ConfigError if the URL's database has no driver here."""
+def _engine(url: str, pool: type[sa.Pool] | None = None) -> sa.Engine:
+    """Give what opens connections. Raise ConfigError if the URL is none, or its database has no driver here.
+
+    A connection to a server is kept, and looked at before it's used again; one to a file is made anew each time.
+    """
     try:
-        engine = sa.create_engine(url, poolclass=pool)
-    except (sa.exc.ArgumentError, ImportError) as problem:
-        raise ConfigError(f"paths.database: {problem}; is its driver installed?") from None
+        if sa.make_url(url).get_backend_name() == "sqlite":
+            engine = sa.create_engine(url, poolclass=pool or sa.NullPool)
+        else:
+            engine = sa.create_engine(url, pool_pre_ping=True, connect_args=TALK)
+    except ImportError as problem:
+        told = " ".join(str(problem).split())
+        raise ConfigError(f"paths.database: {told}; its driver: pip install -r {PACKAGES}") from None
+    except (sa.exc.ArgumentError, ValueError) as problem:
+        raise ConfigError(f"paths.database: {problem}; {EXAMPLE} would be one") from None
     if engine.dialect.name == "sqlite":
         sa.event.listen(engine, "connect", _sqlite_settings)
         sa.event.listen(engine, "begin", _begin)
@@ -561,6 +630,24 @@ def _in_memory(path: Path | None = None) -> sa.Engine:
     return engine
 
 
+def _readable(server: sa.Engine) -> sa.Engine:
+    """Give a server's database itself, or a copy in memory if its schema is older than ours."""
+    version = _version(server)
+    if version is not None and version >= SCHEMA_VERSION:
+        return server
+    engine = _in_memory()
+    if version is not None:
+        _upgrade(engine, version)
+        older = sa.MetaData()
+        with server.connect() as there, engine.begin() as here:
+            older.reflect(there, only=lambda name, _: name in schema.tables)
+            for table in older.sorted_tables:
+                if rows := [dict(row) for row in there.execute(sa.select(table)).mappings()]:
+                    here.execute(table.insert(), rows)
+    server.dispose()
+    return engine
+
+
 def _version(engine: sa.Engine) -> str | None:
     """Give the version of the schema; None if there's none yet."""
     if not sa.inspect(engine).has_table("alembic_version"):
@@ -570,8 +657,12 @@ def _version(engine: sa.Engine) -> str | None:
 
 
 def shown(url: str | sa.URL) -> str:
-    """Give a database for people: its file, or its URL without the password."""
-    return sa.make_url(url).render_as_string(hide_password=True).removeprefix(SQLITE)
+    """Give a database for people: its file, or its URL without the password. Raise ConfigError if it's no URL."""
+    try:
+        known = sa.make_url(url)
+    except (sa.exc.ArgumentError, ValueError) as problem:
+        raise ConfigError(f"paths.database: {problem}; {EXAMPLE} would be one") from None
+    return known.difference_update_query(SECRET).render_as_string().removeprefix(SQLITE)
 
 
 def _begin(connection: sa.Connection) -> None:
@@ -587,16 +678,16 @@ def _sqlite_settings(connection: Any, _: Any) -> None:
     connection.execute("PRAGMA busy_timeout = 30000")
 
 
-def _upgrade(engine: sa.Engine) -> None:
-    """Bring the schema to SCHEMA_VERSION; at once if it's there already."""
+def _upgrade(engine: sa.Engine, version: str = SCHEMA_VERSION) -> None:
+    """Bring the schema to this version; at once if it's there already."""
     if engine.dialect.name == "sqlite" and engine.url.database:
         Path(engine.url.database).parent.mkdir(parents=True, exist_ok=True)
     found = _version(engine)
-    if found == SCHEMA_VERSION:
+    if found == version:
         return
-    if found is not None and found > SCHEMA_VERSION:
+    if found is not None and found > version:
         raise FileError(
-            f"{shown(engine.url)}: written by a newer version (schema {found}); this one knows {SCHEMA_VERSION}"
+            f"{shown(engine.url)}: written by a newer version (schema {found}); this one knows {version}"
         )
     from alembic import command
     from alembic.config import Config
@@ -605,4 +696,4 @@ def _upgrade(engine: sa.Engine) -> None:
     settings.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     with engine.begin() as connection:
         settings.attributes["connection"] = connection
-        command.upgrade(settings, "head")
+        command.upgrade(settings, version)

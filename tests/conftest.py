@@ -1,5 +1,6 @@
 """Projects ready to test on: an empty one, and one with a model deployed."""
 
+import itertools
 import logging
 import os
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import settings
 
 from pipeline import smoke
+from tests import postgresql
 from tests.project import Project, clients
 
 settings.register_profile("here", deadline=None)  # a busy machine is no failure
@@ -71,3 +73,27 @@ def told(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]
     propagated, logger.propagate = logger.propagate, True
     yield caplog
     logger.propagate = propagated
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[postgresql.Server]:
+    """Give a PostgreSQL server that runs, one for all tests."""
+    found = postgresql.programs()
+    if found is None:
+        pytest.skip(
+            "no PostgreSQL server is installed: no `postgres` on PATH or in /usr/lib/postgresql/*/bin"
+        )
+    with postgresql.running(found) as server:
+        yield server
+
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture
+def database(postgres: postgresql.Server) -> Iterator[str]:
+    """Give the name of a database of its own on that server, empty."""
+    name = f"history{next(_numbers)}"
+    postgres.run("postgres", f"CREATE DATABASE {name}")
+    yield name
+    postgres.run("postgres", f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")

@@ -14,7 +14,6 @@ import os
 import re
 import runpy
 import shutil
-import sqlite3
 import subprocess
 import sys
 from collections import Counter
@@ -28,6 +27,7 @@ from unittest import mock
 
 import numpy as np
 import pandas as pd
+import sqlalchemy as sa
 
 from pipeline import cli, dataset, metrics, models, records, releases
 from pipeline.config import Config
@@ -259,12 +259,9 @@ class Project:
             yield book
 
     def query(self, sql: str) -> list[tuple]:
-        """Ask the database."""
-        asked = sqlite3.connect(self.folder / "records.db")
-        try:
-            return asked.execute(sql).fetchall()
-        finally:
-            asked.close()
+        """Ask the database, of whichever kind it is."""
+        with sa.create_engine(self.config.database, poolclass=sa.NullPool).connect() as asked:
+            return [tuple(row) for row in asked.exec_driver_sql(sql)]
 
     def table(self) -> str:
         """Give `finaldata.csv`."""

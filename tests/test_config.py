@@ -127,6 +127,7 @@ COLUMNS_WRONG = {
     "a source that is a number": ("source: data", "source: 5", 1, "source.* is 5: .* in quotes"),
     "a source that no path can be": ("source: data", 'source: "a\\0b"', 1, "paths.source"),
     "a home that there isn't": ("source: data", "source: ~nobody-at-all/x", 1, "paths.source"),
+    "another database": ("source: data", 'source: data, database: "mysql://h/n"', 1, "sqlite, postgresql"),
     "a database that there isn't": ("source: data", 'source: data, database: "foo://bar"', 1, "paths.database"),
     "what is written among the sources": ("source: data", "source: data, ingested: data", 1, "paths.*data"),
 }  # fmt: skip

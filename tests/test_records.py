@@ -5,12 +5,12 @@ import io
 import math
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import sqlalchemy as sa
 from alembic import command
@@ -32,14 +32,22 @@ VERDICTS = [Verdict("iqr", True, 0.7, 0.75, "worse"), Verdict("t_test", False, N
 
 @pytest.fixture
 def url(tmp_path) -> str:
-    """A database that isn't there yet, in a folder that isn't either."""
+    """A file that isn't there yet, in a folder that isn't either."""
     return f"sqlite:///{tmp_path}/deep/records.db"
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def either(request) -> str:
+    """A database without tables, of each kind."""
+    if request.param == "sqlite":
+        return request.getfixturevalue("url")
+    return request.getfixturevalue("postgres").url(request.getfixturevalue("database"))
+
+
 @pytest.fixture
-def book(url):
-    """Open records."""
-    with records.opened(url) as book:
+def book(either):
+    """Open records, in a database of each kind."""
+    with records.opened(either) as book:
         yield book
 
 
@@ -56,9 +64,17 @@ def refused(url: str) -> str:
     return str(caught.value)
 
 
+def executed(url: str, *statements: str) -> None:
+    """Change a database behind the records' back."""
+    engine = sa.create_engine(url, poolclass=sa.NullPool)
+    with engine.begin() as connection:
+        for statement in statements:
+            connection.execute(sa.text(statement))
+
+
 # ------------------------------------------------------------------------------------------------ the schema
-def test_the_schema_that_the_migrations_make_is_the_one_the_code_knows(url):
-    with records.opened(url) as book, book.engine.connect() as connection:
+def test_the_schema_that_the_migrations_make_is_the_one_the_code_knows(either):
+    with records.opened(either) as book, book.engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"compare_server_default": True})
         assert compare_metadata(context, records.schema) == []
         assert context.get_current_revision() == records.SCHEMA_VERSION
@@ -79,43 +95,55 @@ def test_opening_again_keeps_everything_and_changes_nothing(url, tmp_path):
     assert (tmp_path / "deep" / "records.db").read_bytes() == before
 
 
-def test_a_database_of_a_newer_version_is_refused(url, tmp_path):
-    with records.opened(url):
+def test_a_database_of_a_newer_version_is_refused(either):
+    with records.opened(either):
         pass
-    with sqlite3.connect(tmp_path / "deep" / "records.db") as connection:
-        connection.execute("UPDATE alembic_version SET version_num = '9999'")
-    told = refused(url)
-    newest = records.SCHEMA_VERSION
-    expected = f"written by a newer version (schema 9999); this one knows {newest}"
-    assert told == f"{tmp_path}/deep/records.db: {expected}"
+    executed(either, "UPDATE alembic_version SET version_num = '9999'")
+    expected = f"written by a newer version (schema 9999); this one knows {records.SCHEMA_VERSION}"
+    assert refused(either) == f"{records.shown(either)}: {expected}"
 
 
-def test_whoever_only_reads_makes_no_database(url, tmp_path):
-    with records.opened(url, reading=True) as book:
+def test_whoever_only_reads_makes_no_database(either, tmp_path):
+    with records.opened(either, reading=True) as book:
         assert book.runs(finished=False) == book.files("ingested") == []
     assert list(tmp_path.iterdir()) == []
-    with records.opened(url) as book:
+    if records.file_of(either) is None:
+        assert not sa.inspect(sa.create_engine(either, poolclass=sa.NullPool)).get_table_names()
+    with records.opened(either) as book:
         book.start_run()
-    with records.opened(url, reading=True) as book:
+    with records.opened(either, reading=True) as book:
         assert len(book.runs(finished=False)) == 1
 
 
-def test_whoever_only_reads_an_older_schema_reads_a_copy_and_changes_nothing(url, tmp_path):
-    (tmp_path / "deep").mkdir()
+def older_schema(url: str) -> None:
+    """Make a database as the first version left it, with a run on record."""
     settings = Config()
     settings.set_main_option("script_location", str(ROOT / "pipeline" / "migrations"))
-    engine = sa.create_engine(url)
+    engine = sa.create_engine(url, poolclass=sa.NullPool)
     with engine.begin() as connection:
         settings.attributes["connection"] = connection
         command.upgrade(settings, "0001")
-        connection.execute(sa.text("INSERT INTO runs (started) VALUES ('2025-01-01T00:00:00Z')"))
-    engine.dispose()
-    before = (tmp_path / "deep" / "records.db").read_bytes()
-    with records.opened(url, reading=True) as book:
+    executed(url, "INSERT INTO runs (id, started) VALUES (1, '2025-01-01T00:00:00Z')")
+
+
+def test_whoever_only_reads_an_older_schema_reads_a_copy_and_changes_nothing(either, tmp_path):
+    (tmp_path / "deep").mkdir()
+    older_schema(either)
+    before = [path.read_bytes() for path in tmp_path.glob("deep/*")]
+    with records.opened(either, reading=True) as book:
         assert [run.started for run in book.runs(finished=False)] == ["2025-01-01T00:00:00Z"]
         assert book.inputs() == [], "a table of a later version"
-    assert (tmp_path / "deep" / "records.db").read_bytes() == before
-    (tmp_path / "deep" / "records.db").write_bytes(before[: len(before) // 2])
+    assert [path.read_bytes() for path in tmp_path.glob("deep/*")] == before
+    assert "inputs" not in sa.inspect(sa.create_engine(either, poolclass=sa.NullPool)).get_table_names()
+    with records.opened(either) as book:
+        assert (book.start_run(), book.inputs()) == (2, [])
+
+
+def test_a_damaged_database_of_an_older_schema_is_told_to_whoever_only_reads(url, tmp_path):
+    (tmp_path / "deep").mkdir()
+    older_schema(url)
+    path = tmp_path / "deep" / "records.db"
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(FileError, match=r"records\.db: database error"), records.opened(url, reading=True):
         pass
 
@@ -145,17 +173,47 @@ def test_a_folder_and_what_can_not_be_made_are_told_by_name(tmp_path):
     assert f"{tmp_path}: database error: unable to open" in refused(f"sqlite:///{tmp_path}")
 
 
-@pytest.mark.parametrize("url", ["postgresql+nodriver://host/name", "mysql+pymysql://host/name"])
-def test_a_database_without_its_driver_is_told(url):
+def test_a_database_without_its_driver_is_told_with_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "psycopg", None)  # as if it weren't installed
     with (
-        pytest.raises(ConfigError, match=r"paths\.database: .*; is its driver installed\?"),
-        records.opened(url),
+        pytest.raises(
+            ConfigError, match=r"^paths\.database: .*psycopg.*pip install -r requirements-postgr"
+        ) as told,
+        records.opened("postgresql://host/name"),
     ):
+        pass
+    assert len(str(told.value).splitlines()) == 1
+    assert (ROOT / records.PACKAGES).exists()
+
+
+@pytest.mark.parametrize("url", ["postgresql+nodriver://host/name", "postgresql://h:x/n"])
+def test_what_is_no_url_is_told(url):
+    with pytest.raises(ConfigError, match=r"^paths\.database: .* would be one$"), records.opened(url):
         pass
 
 
-@pytest.mark.parametrize("tables", range(1, 8))
-def test_killed_while_the_schema_is_made_the_next_run_makes_it(url, tables):
+def test_no_password_is_shown():
+    for url in ("postgresql://me:secret@host/name", "postgresql://host/name?user=me&password=secret"):
+        assert "secret" not in records.shown(url)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [("s3cret%2Fword", "wrong"), ("/history", "/nowhere"), ("127.0.0.1:", "127.0.0.1:1?user=")],
+    ids=["wrong password", "no such database", "no server"],
+)
+def test_a_server_that_can_not_be_had_is_told_in_one_line_without_the_password(postgres, before, after):
+    url = postgres.url("history").replace(before, after)
+    for told in (refused(url), refused(url)):
+        assert told.startswith(f"{records.shown(url)}: database error: ")
+        assert not [word for word in ("s3cret", "wrong@") if word in told]
+
+
+@pytest.mark.parametrize(
+    ("either", "tables"), [("sqlite", n) for n in range(1, 8)] + [("postgresql", 4)], indirect=["either"]
+)
+def test_killed_while_the_schema_is_made_the_next_run_makes_it(either, tables):
+    url = either
     code = f"""
 import os, sqlalchemy as sa
 from pipeline import records
@@ -259,22 +317,22 @@ def test_a_file_name_that_a_spreadsheet_would_run_is_harmless_in_the_text_and_it
     assert book.files("ingested")[0].name == name
 
 
-def test_records_of_the_first_version_are_brought_up_to_date_with_nothing_lost(url, tmp_path):
-    with records.opened(url) as book:
+def test_records_of_the_first_version_are_brought_up_to_date_with_nothing_lost(either):
+    with records.opened(either) as book:
         book.add_files([file("a", rows=5), file("b", "set aside", reason="no table")])
-    before = sqlite3.connect(tmp_path / "deep" / "records.db")
-    with before:  # as it was before 0002
-        before.execute("ALTER TABLE files DROP COLUMN facts")
-        before.execute("DROP TABLE inputs")  # nor 0003
-        before.execute("ALTER TABLE scores DROP COLUMN state")  # nor 0004
-        before.execute("UPDATE alembic_version SET version_num = '0001'")
-    before.close()
-    with records.opened(url) as book:
+    executed(
+        either,
+        "ALTER TABLE files DROP COLUMN facts",  # as it was before 0002
+        "DROP TABLE inputs",  # nor 0003
+        "ALTER TABLE scores DROP COLUMN state",  # nor 0004
+        "UPDATE alembic_version SET version_num = '0001'",
+    )
+    with records.opened(either) as book:
         found = [(one.name, one.rows, one.reason, one.facts) for one in book.files("ingested", "set aside")]
         assert found == [("a", 5, None, None), ("b", 0, "no table", None)]
         book.add_files([file("c", facts="{}")])
         assert book.next_file() == 4
-    with records.opened(url) as book, book.engine.connect() as connection:
+    with records.opened(either) as book, book.engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), records.schema) == []
 
 
@@ -440,7 +498,8 @@ def test_latestscore_txt_is_one_number(score, text):
     assert float(text) == pytest.approx(score, rel=1e-5)
 
 
-def test_a_committed_record_survives_a_killed_writer_and_an_open_one_leaves_no_half(url):
+def test_a_committed_record_survives_a_killed_writer_and_an_open_one_leaves_no_half(either):
+    url = either
     code = f"""
 import os
 from pipeline import records
@@ -454,3 +513,66 @@ with records.opened({url!r}) as book:
     with records.opened(url) as book:
         assert isinstance(book, Records)
         assert [one.name for one in book.files("ingested")] == ["a.csv"]
+
+
+# ------------------------------------------------------------------------------------------------ each database alike
+def test_a_key_goes_on_from_the_newest_whatever_was_tried_before(book):
+    facts = {"model": "m", "window": "all", "metric": "r2", "score": None, "replaced": None, "learnt_upto": 1}
+    book.add_release(id="one", reasons=[], at=records.now(), **facts)
+    with pytest.raises(sa.exc.IntegrityError):
+        book._add(records.releases, id="one", run=0, reasons="[]", at=records.now(), **facts)
+    book.add_release(id="two", reasons=[], at=records.now(), **facts)
+    assert [row.number for row in book.releases()] == [1, 2]
+
+
+def test_what_one_database_can_not_keep_is_the_same_in_each(book):
+    """A zero byte is no text for PostgreSQL, NaN no number for SQLite, and a NumPy number none for the drivers."""
+    book.add_files([file("a", "set aside", reason="column 'x\0y'")])
+    found = [Verdict("iqr", True, math.nan, np.float64(0.5), "worse\0")]
+    book.add_score("r", "1", (1, 1), "f1", Score(np.float64(0.8), math.nan, math.inf, 9), found)
+    (score,), (verdict,) = book.scores("f1"), book.verdicts()
+    assert book.files("set aside")[0].reason == "column 'x\\x00y'"
+    assert (score.value, score.low, score.high) == (0.8, None, math.inf)
+    assert (verdict.statistic, verdict.threshold, verdict.why) == (None, 0.5, "worse\\x00")
+
+
+def test_what_came_after_or_was_changed_is_given_however_much_it_is(book):
+    book.add_timings({"one": 1, "two": 2, "three": 3, "four": 4})
+    changed = [
+        ("timings", 2),
+        *(("timings", number) for number in range(5, 300_000)),
+    ]  # more than a query can name
+    assert [number for _, number, _ in book.everything({"timings": 3}, changed)] == [2, 4]
+
+
+def test_a_name_that_the_encoding_of_a_database_has_no_letters_for_is_told_in_one_line(postgres):
+    how = "TEMPLATE template0 LOCALE 'C' ENCODING"
+    postgres.run(
+        "postgres", f"CREATE DATABASE latin {how} 'LATIN1'", f"CREATE DATABASE bare {how} 'SQL_ASCII'"
+    )
+    with records.opened(postgres.url("bare")) as book:
+        book.add_files([file("漢.csv")])
+        assert book.files("ingested")[0].name == "漢.csv"
+    with pytest.raises(FileError, match="LATIN1") as told, records.opened(postgres.url("latin")) as book:
+        book.add_files([file("漢.csv")])
+    assert len(str(told.value).splitlines()) == 1
+
+
+def test_rows_put_back_are_all_there_is_and_the_next_goes_on_from_them(book):
+    book.start_run()
+    book.add_files([file("a"), file("b", "set aside", reason="no table")])
+    rows = [(table, cells) for table, _, cells in book.everything({})]
+    book.add_timings({"lost": 1.0})
+    book.replace_rows([(table, {**cells, "gone": 1}) for table, cells in reversed(rows)])
+    assert [(table, cells) for table, _, cells in book.everything({})] == rows
+    assert (book.extent(), book.timings()) == ({"files": [2, 2], "runs": [1, 1]}, [])
+    assert (book.start_run(), book.next_file()) == (2, 3)
+
+
+def test_rows_that_can_not_all_be_put_back_change_nothing(book):
+    book.start_run()
+    book.add_files([file("a")])
+    rows = [(table, cells) for table, _, cells in book.everything({})]
+    with pytest.raises(sa.exc.IntegrityError):
+        book.replace_rows([*rows, ("timings", {"id": 1})])
+    assert [(table, cells) for table, _, cells in book.everything({})] == rows
