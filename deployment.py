@@ -41,6 +41,7 @@ from pipeline import (
     serving,
     shadows,
     smoke,
+    words,
 )
 from pipeline.cli import Result, log
 from pipeline.config import Config
@@ -352,8 +353,8 @@ def _release(
         "recipe": asdict(recipe),
         "components": {one.id: one.facts for one in inside},
         "metric": metric.name,
-        "score": vars(score),
-        "proof_scores": [vars(part) for part in _proof_scores(config, metric, truth, prediction)],
+        "score": score.facts,
+        "proof_scores": [part.facts for part in _proof_scores(config, metric, truth, prediction)],
         "loss": _loss_reference(config, book, champion, truth, prediction),
         "reasons": reasons,
         "replaced": champion.id if champion else None,
@@ -497,7 +498,7 @@ def _list(config: Config, book: Records) -> Result:
     rows = [row for row in book.releases() if row.id in on_disk]
     served = {row.id: _served(config, row.id) for row in rows}
     lines = [
-        f"{'*' if live and row.id == live.id else ' '} {row.id}  {row.metric} {row.score:.4g}  "
+        f"{'*' if live and row.id == live.id else ' '} {row.id}  {row.metric} {words.number(row.score)}  "
         f"{row.model} ({row.window})  {served[row.id]}  {'; '.join(json.loads(row.reasons))}"
         for row in rows
     ]
@@ -560,7 +561,7 @@ def _on_record_otherwise(row: Any, manifest: dict[str, Any]) -> str:
     """Say where a release's manifest and the records differ; empty if they agree."""
     kept = {name: manifest[name] for name in ("metric", "replaced", "learnt_upto", "reasons", "window")}
     score = manifest["score"]["value"]
-    score = None if math.isnan(score) else score  # as SQLite keeps it: the proof rows had one outcome
+    score = None if score != score else score  # NaN in manifests of earlier versions
     kept |= {"model": manifest["name"], "score": score, "at": manifest["made_at"]}
     found = {name: getattr(row, name) for name in kept} | {"reasons": json.loads(row.reasons)}
     other = [name for name, value in kept.items() if found[name] != value]

@@ -306,7 +306,8 @@ def shown(book: "Records", live: Release | None) -> dict[str, Any] | None:
     if live is None:
         return None
     latest = book.latest_score(live.manifest["metric"], live.id)
-    return {"release": live.id, "score": live.manifest["score"]["value"] if latest is None else latest}
+    score = live.manifest["score"]["value"] if latest is None else latest
+    return {"release": live.id, "score": None if score != score else score}
 
 
 def line(facts: dict[str, Any], counts: "ingestion.Counts") -> str:
@@ -317,7 +318,7 @@ def line(facts: dict[str, Any], counts: "ingestion.Counts") -> str:
         return watch.NOTHING if sys.stdout.isatty() else ""
     told = f"{facts['outcome']}: ingested {counts}"
     if facts["champion"]:
-        told += f"; live: {facts['champion']['release']}, score {facts['champion']['score']:.4g}"
+        told += f"; live: {facts['champion']['release']}, score {words.number(facts['champion']['score'])}"
     told += f"; {'; '.join(facts['reasons'])}"
     said = words.troubles(facts["inputs"])
     return f"{told}; {said}" if said else told

@@ -122,7 +122,7 @@ def score_batch(
     book.add_score(champion.id, batch, span, metric.name, score, verdicts, state)
     log.info("batch %s: %s %s", batch, metric.name, score)
     return (
-        {"batch": batch, **_score_facts(score)},
+        {"batch": batch, **score.facts},
         [{"batch": batch, **_verdict_facts(verdict)} for verdict in verdicts],
     )
 
@@ -270,7 +270,7 @@ def _score_file(
     prediction = models.predict(fitted, models.inputs_of(rows, features), config.task)
     score = metrics.interval(metric, truth, prediction, config.model.seed)
     return Result(
-        f"{metric.name} {score} of {called}", {"model": called, "metric": metric.name, **_score_facts(score)}
+        f"{metric.name} {score} of {called}", {"model": called, "metric": metric.name, **score.facts}
     )
 
 
@@ -326,10 +326,6 @@ def _rank(config: Config, champion: Release | None, clients: str | None, out: st
 
 def _verdict_facts(verdict: Verdict) -> dict:
     return {name: getattr(verdict, name) for name in ("test", "feature", "statistic", "threshold", "drifted")}
-
-
-def _score_facts(score: Score) -> dict[str, Any]:
-    return {name: None if value != value else value for name, value in vars(score).items()}
 
 
 if __name__ == "__main__":

@@ -84,11 +84,12 @@ def finish(config: Config) -> None:
 
 
 def latest_score(config: Config) -> float | None:
-    """Give the champion's newest score as the last run wrote it; None if it's not there."""
+    """Give the champion's newest score as the last run wrote it; None if it's not there or undefined."""
     try:
-        return float((config.models / "latestscore.txt").read_text(encoding="utf-8"))
+        score = float((config.models / "latestscore.txt").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
+    return None if score != score else score
 
 
 def _state_file(config: Config) -> Path:

@@ -377,10 +377,11 @@ def _compared(
     else:
         objection = _objection(metric, truth, champion, challenger, settings, seed)
     scores = metric.score(truth, champion), metric.score(truth, challenger)
+    undefined = any(map(math.isnan, scores))
+    told = "is not defined" if undefined else f"{scores[1]:.4g} against the champion's {scores[0]:.4g}"
     why = (
-        f"{metric.name} {scores[1]:.4g} against the champion's {scores[0]:.4g} on the same {len(truth):,} rows of "
-        f"{len(batches)} batch(es) that neither learnt from, squared error {'less' if gain > 0 else 'more'} by "
-        f"{abs(gain):.2g} a row, {confidence:.0%} sure that it's less"
+        f"{metric.name} {told} on the same {len(truth):,} rows of {len(batches)} batch(es) that neither learnt from, "
+        f"squared error {'less' if gain > 0 else 'more'} by {abs(gain):.2g} a row, {confidence:.0%} sure that it's less"
     )
     why += f": {objection}" if objection else ""
     return Proof(*scores, gain, error, len(truth), len(batches), not objection, why, truth, challenger)

@@ -52,6 +52,11 @@ class Score:
     high: float
     rows: int
 
+    @property
+    def facts(self) -> dict[str, float | int | None]:
+        """Give it for JSON, which knows no NaN: what is undefined is None."""
+        return {name: None if value != value else value for name, value in vars(self).items()}
+
     def __str__(self) -> str:
         return f"{self.value:.4g} ({self.low:.3g} to {self.high:.3g}, {self.rows:,} rows)"
 

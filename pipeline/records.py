@@ -204,9 +204,9 @@ def now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def score_text(score: float) -> str:
-    """Give the content of `latestscore.txt`: one number."""
-    return f"{score:.6g}\n"
+def score_text(score: float | None) -> str:
+    """Give the content of `latestscore.txt`: one number, `nan` if it's undefined."""
+    return "nan\n" if score is None else f"{score:.6g}\n"
 
 
 @dataclass(frozen=True)

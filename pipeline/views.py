@@ -81,10 +81,13 @@ def _went_live(book: Records, live: Release) -> tuple[str, list[str]]:
     return live.manifest["made_at"], live.manifest["reasons"]
 
 
-def latest_score(config: Config, book: Records, live: Release) -> float:
-    """Give what `latestscore.txt` says: the newest score of what is live, or that of its proof if there's none yet."""
+def latest_score(config: Config, book: Records, live: Release) -> float | None:
+    """Give what `latestscore.txt` says: the newest score of what is live, or that of its proof if there's none yet.
+
+    None if it's undefined: all rows of the proof had one outcome.
+    """
     latest = book.latest_score(metrics.chosen(config.task, config.scoring.metric).name, live.id)
-    return live.manifest["score"]["value"] if latest is None else latest
+    return _finite(live.manifest["score"]["value"]) if latest is None else latest
 
 
 def _newest_score(config: Config, book: Records, live: Release) -> Facts:

@@ -52,7 +52,7 @@ def number(value: float | None, digits: int = 4) -> str:
 
 def figure(value: float | None) -> str:
     """Give a score: three decimals, so that scores stand in line; large ones in whole units."""
-    return number(value) if value is None or abs(value) >= 10 else f"{value:.3f}"
+    return f"{value:.3f}" if value is not None and abs(value) < 10 else number(value)
 
 
 def interval(low: float | None, high: float | None) -> str:

@@ -1,6 +1,7 @@
 """The whole loop: what one run decides and does, what it leaves when it's killed, and what it says when it can't."""
 
 import csv
+import json
 import os
 import re
 import shutil
@@ -9,6 +10,7 @@ import time
 from contextlib import ExitStack
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from pipeline import releases
@@ -195,6 +197,38 @@ def test_a_regression_goes_the_whole_way_and_lower_is_better(tmp_path):
     assert best["deployed"]
     with (project.folder / "reports" / "calllist.csv").open() as ranked:
         assert next(csv.DictReader(ranked))["prediction"]
+
+
+def test_a_release_proven_on_rows_of_one_outcome_has_no_score_yet_and_every_program_says_so(deployed):
+    """Every other row is of the proof; those are all of clients who stayed, so the ROC AUC isn't defined there."""
+    for number in range(3, 7):
+        found = clients(800, seed=number, flipped=True).assign(seen=f"2025-04-{number:02}")
+        stayed, left = (found[found["exited"] == outcome] for outcome in (0, 1))
+        learnt = pd.concat([left.head(20), stayed.iloc[95:170]])
+        both = [learnt.reset_index(drop=True), stayed.head(95).reset_index(drop=True)]
+        deployed.drop(f"{number}.csv", pd.concat(both).sort_index(kind="stable"))
+        told = deployed.does("fullprocess.py")
+    assert (told["outcome"], told["champion"]["score"]) == ("deployed", None)
+    assert "roc_auc is not defined on the same 95 rows" in told["reasons"][-1]
+    assert (
+        json.loads((deployed.production("current") / "manifest.json").read_text())["score"]["value"] is None
+    )
+    assert deployed.does("fullprocess.py")["champion"]["score"] is None
+    assert deployed.does("deployment.py", "--list")["releases"][-1]["score"] is None
+    assert "roc_auc –" in deployed.call("deployment.py", "--list").out.splitlines()[-1]
+    for script, *flags in (
+        ("deployment.py", "--verify"),
+        ("diagnostics.py",),
+        ("reporting.py",),
+        ("scoring.py",),
+    ):
+        assert deployed.call(script, *flags).code == 0
+    for script, *flags in (
+        ("fullprocess.py", "--status"),
+        ("fullprocess.py", "--history"),
+        ("deployment.py", "--rollback"),
+    ):
+        deployed.does(script, *flags)
 
 
 def test_other_features_in_the_config_are_learnt_by_the_next_run(deployed):
