@@ -495,23 +495,24 @@ def _proof_scores(
 def _list(config: Config, book: Records) -> Result:
     live = releases.current(config)
     on_disk = releases.all_ids(config.production)
-    rows = [row for row in book.releases() if row.id in on_disk]
-    served = {row.id: _served(config, row.id) for row in rows}
-    lines = [
-        f"{'*' if live and row.id == live.id else ' '} {row.id}  {row.metric} {words.number(row.score)}  "
-        f"{row.model} ({row.window})  {served[row.id]}  {'; '.join(json.loads(row.reasons))}"
-        for row in rows
+    listed = [
+        (row.id, row.metric, row.score, f"{row.model} ({row.window})", json.loads(row.reasons))
+        for row in book.releases()
+        if row.id in on_disk
     ]
-    facts = [
-        {
-            "release": row.id,
-            "live": bool(live and row.id == live.id),
-            "score": row.score,
-            "served": served[row.id],
-        }
-        for row in rows
-    ]
-    return Result("\n".join(lines) or "no releases yet", {"releases": facts})
+    if live is not None and live.id not in [
+        name for name, *_ in listed
+    ]:  # a run was cut off before its record
+        facts = live.manifest
+        told = f"{facts['name']} ({facts['window']})"
+        listed.append((live.id, facts["metric"], facts["score"]["value"], told, facts["reasons"]))
+    lines, found = [], []
+    for name, metric, score, model, reasons in listed:
+        is_live, served = live is not None and name == live.id, _served(config, name)
+        scored = f"{metric} {words.number(score)}"
+        lines.append(f"{'*' if is_live else ' '} {name}  {scored}  {model}  {served}  {'; '.join(reasons)}")
+        found.append({"release": name, "live": is_live, "score": score, "served": served})
+    return Result("\n".join(lines) or "no releases yet", {"releases": found})
 
 
 def _served(config: Config, name: str) -> str:

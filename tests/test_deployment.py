@@ -136,6 +136,18 @@ def test_the_list_marks_the_live_release(redeployed):
     assert [one["live"] for one in facts] == [False, True]
 
 
+def test_what_went_live_before_a_run_was_cut_off_is_listed_though_not_yet_on_record(deployed):
+    challenged(deployed)
+    with (
+        mock.patch.object(Records, "add_release", side_effect=KeyboardInterrupt),
+        pytest.raises(KeyboardInterrupt),
+    ):
+        deployed.call("deployment.py")
+    old, new = deployed.does("deployment.py", "--list")["releases"]
+    assert (old["live"], new["release"], new["live"]) == (False, deployed.live(), True)
+    assert len(deployed.query("select id from releases")) == 1
+
+
 def test_verifying_compares_every_release(redeployed):
     assert redeployed.does("deployment.py", "--verify")["live"] == redeployed.live()
     old = redeployed.does("deployment.py", "--list")["releases"][0]["release"]
