@@ -216,10 +216,16 @@ def waiting(facts: Facts) -> str:
     if facts["files"]:
         told.append(f"{counted(facts['files'], 'file')}, new or changed, to look at")
     if facts["rows"]:
-        told.append(f"{counted(facts['rows'], 'labelled row')} so far, {facts['enough']:,} are needed")
+        told.append(f"{counted(facts['rows'], 'labelled row')} {_why_waiting(facts)}")
     if facts["unfinished"]:
         told.append("a run to finish, or a changed config")
     return "; ".join(told) or "nothing: every file is taken in and judged"
+
+
+def _why_waiting(facts: Facts) -> str:
+    if facts["rows"] < facts["enough"]:
+        return f"so far, {facts['enough']:,} are needed"
+    return "to judge" if facts["unfinished"] or facts["files"] else "of one outcome so far, both are needed"
 
 
 # ---------------------------------------------------------------------------------------------- what happened?
