@@ -1,7 +1,8 @@
 """What the faults are tried on, and the processes that try them: made once."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -17,56 +18,26 @@ def pool() -> Iterator[ProcessPoolExecutor]:
         yield made
 
 
-@pytest.fixture(scope="session")
-def deploying(
-    pool: ProcessPoolExecutor, first_run: Project, tmp_path_factory: pytest.TempPathFactory
-) -> Frame:
-    """Give a run that deploys."""
-    return pool.submit(kills.deploying, tmp_path_factory.mktemp("deploying"), first_run).result()
+def prepared(make: Callable[[Path, Project], Frame], needs: str):
+    """Give the fixture of what `make` prepares, in a process that tries, from the project of another fixture."""
+
+    @pytest.fixture(scope="session")
+    def frame(
+        pool: ProcessPoolExecutor, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    ) -> Frame:
+        start = request.getfixturevalue(needs)
+        return pool.submit(make, tmp_path_factory.mktemp(make.__name__), start).result()
+
+    return frame
 
 
-@pytest.fixture(scope="session")
-def beginning(
-    pool: ProcessPoolExecutor, first_run: Project, tmp_path_factory: pytest.TempPathFactory
-) -> Frame:
-    """Give a first run."""
-    return pool.submit(kills.beginning, tmp_path_factory.mktemp("beginning"), first_run).result()
-
-
-@pytest.fixture(scope="session")
-def rolling_back(
-    pool: ProcessPoolExecutor, second_run: Project, tmp_path_factory: pytest.TempPathFactory
-) -> Frame:
-    """Give a rollback."""
-    return pool.submit(kills.rolling_back, tmp_path_factory.mktemp("rolling back"), second_run).result()
-
-
-@pytest.fixture(scope="session")
-def joining(pool: ProcessPoolExecutor, first_run: Project, tmp_path_factory: pytest.TempPathFactory) -> Frame:
-    """Give a run that joins two sources and deploys."""
-    return pool.submit(kills.joining, tmp_path_factory.mktemp("joining"), first_run).result()
-
-
-@pytest.fixture(scope="session")
-def rebuilding(
-    pool: ProcessPoolExecutor, second_run: Project, tmp_path_factory: pytest.TempPathFactory
-) -> Frame:
-    """Give a rebuild."""
-    return pool.submit(kills.rebuilding, tmp_path_factory.mktemp("rebuilding"), second_run).result()
-
-
-@pytest.fixture(scope="session")
-def repairing(
-    pool: ProcessPoolExecutor, second_run: Project, tmp_path_factory: pytest.TempPathFactory
-) -> Frame:
-    """Give a repair of records that were lost."""
-    return pool.submit(kills.repairing, tmp_path_factory.mktemp("repairing"), second_run).result()
-
-
-@pytest.fixture(scope="session")
-def quiet(pool: ProcessPoolExecutor, second_run: Project, tmp_path_factory: pytest.TempPathFactory) -> Frame:
-    """Give a project with nothing to do."""
-    return pool.submit(corruption.quiet, tmp_path_factory.mktemp("quiet"), second_run).result()
+deploying = prepared(kills.deploying, "first_run")
+beginning = prepared(kills.beginning, "first_run")
+joining = prepared(kills.joining, "first_run")
+rolling_back = prepared(kills.rolling_back, "second_run")
+rebuilding = prepared(kills.rebuilding, "second_run")
+repairing = prepared(kills.repairing, "second_run")
+quiet = prepared(corruption.quiet, "second_run")
 
 
 @pytest.fixture(scope="session")

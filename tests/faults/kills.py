@@ -28,9 +28,7 @@ def deploying(folder: Path, first_run: Project) -> Frame:
     """Give a run that ingests, retrains and deploys, ready to be disturbed; `first_run` has a model deployed."""
     start = first_run.copied(folder / "start")
     start.drop("week3.csv", clients(180, seed=3, day=15, flipped=True))
-    frame = Frame(folder, start)
-    frame.states.append(undisturbed(frame))
-    find_points(frame)
+    frame = known(Frame(folder, start))
     assert frame.states[0]["releases"] == 2, "nothing was deployed"
     return frame
 
@@ -40,18 +38,14 @@ def beginning(folder: Path, _: Project) -> Frame:
     start = Project.made(folder / "start")
     start.test_table(clients(400, seed=100))
     start.drop("week1.csv", clients(150, seed=1))
-    frame = Frame(folder, start)
-    frame.states.append(undisturbed(frame))
-    find_points(frame)
-    return frame
+    return known(Frame(folder, start))
 
 
 def rolling_back(folder: Path, second_run: Project) -> Frame:
     """Give a rollback, ready to be disturbed. It has happened or it hasn't: two states are right in the end."""
     start = second_run.copied(folder / "start")
     frame = Frame(folder, start, "deployment.py", ("--rollback",))
-    frame.states.extend((undisturbed(frame), untouched(frame)))
-    find_points(frame)
+    known(frame).states.append(untouched(frame))
     assert frame.states[0]["live"] != frame.states[1]["live"]
     return frame
 
@@ -69,9 +63,7 @@ def joining(folder: Path, _: Project) -> Frame:
     start.drop("week3.csv", second.drop(columns="exited"))
     assert forked(start, "fullprocess.py").code == 0
     start.drop("../outcomes/week3.csv", second[["client", "seen", "exited"]])
-    frame = Frame(folder, start)
-    frame.states.append(undisturbed(frame))
-    find_points(frame)
+    frame = known(Frame(folder, start))
     assert frame.states[0]["releases"] == 2, "nothing was deployed"
     return frame
 
@@ -81,9 +73,7 @@ def rebuilding(folder: Path, second_run: Project) -> Frame:
     start = second_run.copied(folder / "start")
     start.configure("activity: {type: number, min: 0}", "activity: {type: number, min: 3}")
     frame = Frame(folder, start, "ingestion.py", ("--rebuild",), again=True)
-    frame.states.append(undisturbed(frame))
-    find_points(frame)
-    return frame
+    return known(frame)
 
 
 def repairing(folder: Path, second_run: Project) -> Frame:
@@ -92,6 +82,11 @@ def repairing(folder: Path, second_run: Project) -> Frame:
     start.drop("week4.csv", clients(150, seed=4, day=22, flipped=True))
     (start.folder / "records.db").unlink()
     frame = Frame(folder, start, "diagnostics.py", ("--repair",), again=True)
+    return known(frame)
+
+
+def known(frame: Frame) -> Frame:
+    """Give the frame with what the script leads to undisturbed, and its points."""
     frame.states.append(undisturbed(frame))
     find_points(frame)
     return frame
