@@ -505,7 +505,8 @@ def _list(config: Config, book: Records) -> Result:
     ]:  # a run was cut off before its record
         facts = live.manifest
         told = f"{facts['name']} ({facts['window']})"
-        listed.append((live.id, facts["metric"], facts["score"]["value"], told, facts["reasons"]))
+        score = facts["score"]["value"]
+        listed.append((live.id, facts["metric"], None if score != score else score, told, facts["reasons"]))
     lines, found = [], []
     for name, metric, score, model, reasons in listed:
         is_live, served = live is not None and name == live.id, _served(config, name)

@@ -300,9 +300,10 @@ def _score_candidates(config: Config, metric: Metric) -> Result:
         scored.append(_score_file(config, metric, None, str(path.parent), None).facts)
     if not scored:
         raise DataError(f"nothing is deployed and {config.models} has no candidates: run training.py first")
-    best = max(scored, key=lambda facts: metric.gain(facts["value"], 0.0))
+    defined = [facts for facts in scored if facts["value"] is not None]  # of rows of one outcome none may be
+    best = max(defined, key=lambda facts: metric.gain(facts["value"], 0.0), default=scored[0])
     files.write_text(config.models / "latestscore.txt", records.score_text(best["value"]))
-    told = ", ".join(f"{facts['model']} {facts['value']:.4g}" for facts in scored)
+    told = ", ".join(f"{facts['model']} {words.number(facts['value'])}" for facts in scored)
     return Result(
         f"{metric.name} on {best['rows']:,} test rows ({metric.better}): {told}", {"candidates": scored}
     )

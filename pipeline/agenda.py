@@ -5,6 +5,7 @@ reading the config; this module keeps what it compares. Where a source is remote
 comes here: it lists the place, and compares the stamps with `seen.txt`.
 """
 
+import os
 from pathlib import Path
 
 from pipeline import files, releases, sources, watch
@@ -104,9 +105,10 @@ def rest(config: Config, found: dict[str, Found], folders: dict[str, str]) -> No
     """Let the next ticks be quiet as long as everything is as it was when these stamps were taken.
 
     With a remote source none can be: only a look there tells that nothing came. Nor with a file that couldn't be read
-    and waits: nothing may tell that it can be now.
+    and waits, where nothing may tell that it can be now. (One that isn't allowed to be read changes when it is.)
     """
-    if any(source.remote for source in config.sources) or changed(config, found):
+    waiting = any(os.access(found[path].path, os.R_OK) for path in changed(config, found))
+    if waiting or any(source.remote for source in config.sources):
         watch.forget(config.file)
         return
     database = [] if config.database_file is None else [config.database_file]

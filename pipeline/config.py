@@ -29,7 +29,8 @@ from pydantic import (
 from pipeline.errors import ConfigError
 
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-DATABASES = ("sqlite", "postgresql")  # others need lengths for all texts
+# others need lengths for all texts, other drivers are spoken to otherwise
+DATABASES = ("sqlite", "postgresql", "postgresql+psycopg")
 SQLITE = "sqlite:///"
 RESERVED = (
     "_row",
@@ -567,7 +568,9 @@ def _bad_paths(file: Path, root: yaml.MappingNode, config: Config) -> Iterator[s
         value = getattr(paths, name)
         where = f"{file}, line {_line(root, ['paths', name])}: paths.{name} is {value!r}"
         if "://" in value:
-            if name != "database" or value.partition("://")[0].partition("+")[0] not in DATABASES:
+            kind = value.partition("://")[0]
+            if name != "database" or kind not in DATABASES:  # there may be a password behind that
+                where = where.replace(repr(value), f"a URL of {kind}")
                 yield f"{where}: a path is expected, or for the database a URL of {', '.join(DATABASES)}"
             continue
         try:

@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -105,8 +105,10 @@ def seal_again(config: Config, book: Records, seal: Seal | None = None) -> None:
         there = _read(config)[0]
         lacking = {key: text for key, text in _rows(book).items() if there.get(key) != text}
     _append(path, lacking)
-    state = _state(config, book)
-    now = Seal(_address(config), records.SCHEMA_VERSION, state, _size(path), book.last_rows())
+    extent = book.extent()
+    state = json.dumps([*book.layout(), extent]) if config.database_file is None else _state(config)
+    newest = dict.fromkeys(records.schema.tables, 0) | {name: last for name, (last, _) in extent.items()}
+    now = Seal(_address(config), records.SCHEMA_VERSION, state, _size(path), newest)
     files.write_text(config.ingested / SEAL, json.dumps(asdict(now)) + "\n")
 
 
@@ -152,6 +154,8 @@ def repair(config: Config) -> str:
 
     Give in words what was done; empty if nothing had to be. Raise FileError if neither is whole.
     """
+    if config.database_file is None:
+        _state(config)  # a server that can't be asked just now isn't one that lost anything
     if not _sound(config):
         return _database_anew(config)
     with records.opened(config.database) as book:
@@ -166,6 +170,8 @@ def _sound(config: Config) -> bool:
         with records.opened(config.database, reading=True) as book:
             _check_complete(config, book)
             return not book.damage() and not _edited(config, book)
+    except records.NewerRecords:
+        raise
     except FileError:
         return False
 
@@ -208,19 +214,18 @@ def _file_anew(path: Path, rows: Rows) -> None:
         files.sync(path.with_name(path.name + DAMAGED))
     for name in (f"{path.name}-journal", f".{path.name}{files.DRAFT}", f".{path.name}{files.DRAFT}-journal"):
         path.with_name(name).unlink(missing_ok=True)  # what SQLite would take for the end of the new one
-    with files.replacing(path) as draft, records.opened(f"{SQLITE}{draft}") as book:
-        book.replace_rows(_cells(rows))
+    with files.replacing(path) as draft, records.opened(f"{SQLITE}{draft}", as_it_is=True) as book:
+        book.make_anew(_cells(rows))
 
 
 def _rows_anew(config: Config, rows: Rows) -> str:
     """Put the rows into a server's database, in one transaction. Say where those are that differed."""
-    with records.opened(config.database) as book:
-        book.add_tables()
-        other = [text for key, text in _rows(book).items() if rows.get(key) != text]
+    with records.opened(config.database, as_it_is=True) as book:
+        other = [text for key, text in _told_of(book.found()).items() if rows.get(key) != text]
         kept = config.ingested / REPLACED
         if other:
             files.write_text(kept, "".join(map(_line, other)))
-        book.replace_rows(_cells(rows))
+        book.make_anew(_cells(rows))
     return f"; {len(other):,} row(s) that differed are kept in {kept}" if other else ""
 
 
@@ -231,8 +236,12 @@ def _cells(rows: Rows) -> Iterator[tuple[str, dict[str, Any]]]:
 # ---------------------------------------------------------------------------------------------- lines and rows
 def _rows(book: Records, newest: Mapping[str, int] | None = None, changed: Collection[Key] = ()) -> Rows:
     """Give the rows of the database as JSON, without empty cells; only those after the newest or changed if given."""
+    return _told_of(book.everything(newest or {}, changed))
+
+
+def _told_of(rows: Iterable[tuple[str, int, dict[str, Any]]]) -> Rows:
     found = {}
-    for table, key, row in book.everything(newest or {}, changed):
+    for table, key, row in rows:
         cells = {name: value for name, value in row.items() if value is not None}
         found[table, key] = json.dumps([table, cells], separators=(",", ":"))
     return found
@@ -272,7 +281,10 @@ def _read(config: Config) -> tuple[Rows, int]:
 def _seal(config: Config) -> Seal | None:
     """Give the seal; None if there's none, or it's damaged."""
     try:
-        return Seal(**json.loads((config.ingested / SEAL).read_text(encoding="utf-8")))
+        told = json.loads((config.ingested / SEAL).read_text(encoding="utf-8"))
+        if "sha256" in told:  # of an earlier version, which knew files only
+            told["state"] = told.pop("sha256")
+        return Seal(**told)
     except (OSError, ValueError, TypeError):
         return None
 
@@ -284,18 +296,17 @@ def _unseal(config: Config) -> None:
         files.sync(path.parent)  # or a power cut could bring it back beside another database
 
 
-def _state(config: Config, book: Records | None = None) -> str:
-    """Give what tells the database from any other: the SHA-256 of its file (empty: there is none), or its rows counted.
+def _state(config: Config) -> str:
+    """Give what tells the database from any other: the SHA-256 of its file (empty: there is none), or what it has.
 
-    They are counted where there's no file, because to read them all at each run would cost too much.
+    That's its schema and how many rows: they are counted where there's no file, because to read them all at each run
+    would cost too much.
     """
     path = config.database_file
     if path is not None:
         return files.sha256(path) if path.exists() else ""
-    if book is None:
-        with records.opened(config.database, reading=True) as book:
-            return json.dumps(book.extent())
-    return json.dumps(book.extent())
+    with records.opened(config.database, as_it_is=True) as book:
+        return json.dumps([*book.layout(), book.extent()])
 
 
 def _shown(config: Config) -> str:

@@ -29,9 +29,14 @@ SCHEMA_VERSION = "0004"  # the newest revision in pipeline/migrations/versions
 
 PACKAGES = "requirements-postgresql.txt"
 EXAMPLE = "postgresql://user@host:5432/name"
-TALK = {
-    "client_encoding": "utf8"
-}  # whatever a server's database is kept in: it then refuses what doesn't fit
+TALK = {  # to a server
+    "client_encoding": "utf8",  # whatever its database is kept in: it then refuses what doesn't fit
+    "connect_timeout": 30,  # seconds; else one that has gone without a word would hold the run and its lock for hours
+    "keepalives_idle": 60,
+    "keepalives_interval": 10,
+    "keepalives_count": 6,
+    "tcp_user_timeout": 120_000,  # milliseconds
+}
 SECRET = ("password", "sslpassword")  # in a URL's query
 
 
@@ -546,22 +551,33 @@ class Records:
                 found[table.name] = list(row)
         return {name: numbers for name, numbers in found.items() if numbers[1]}
 
-    def last_rows(self) -> dict[str, int]:
-        """Give the key of the last row of each table, 0 if it's empty."""
-        return dict.fromkeys(schema.tables, 0) | {name: last for name, (last, _) in self.extent().items()}
+    def layout(self) -> list[str | int | None]:
+        """Give the version of the schema, and how many columns our tables have."""
+        there = sa.inspect(self.engine).get_multi_columns(filter_names=list(schema.tables))
+        return [_version(self.engine), sum(map(len, there.values()))]
 
-    def add_tables(self) -> None:
-        """Make the tables that are lacking, empty."""
-        schema.create_all(self.engine)
+    def found(self) -> Iterator[tuple[str, int, dict[str, Any]]]:
+        """Give table, key and cells of each row as it is there, whatever columns its table has left."""
+        there = sa.MetaData()
+        there.reflect(self.engine, only=lambda name, _: name in schema.tables)
+        for table in there.sorted_tables:
+            (key,) = schema.tables[table.name].primary_key
+            for row in self._all(sa.select(table)) if key.name in table.c else ():
+                yield table.name, row._mapping[key.name], dict(row._mapping)
 
-    def replace_rows(self, rows: Iterable[tuple[str, dict[str, Any]]]) -> None:
-        """Have these rows, by table, and no others, all at once. Cells of columns that are no more are left out."""
+    def make_anew(self, rows: Iterable[tuple[str, dict[str, Any]]]) -> None:
+        """Have our tables as they should be, with these rows and no others, all at once.
+
+        Cells of columns that are no more are left out.
+        """
         anew: dict[str, list[dict[str, Any]]] = {name: [] for name in schema.tables}
         for name, cells in rows:
             anew[name].append({column.name: cells.get(column.name) for column in schema.tables[name].columns})
         with self.engine.begin() as connection:
+            for table in (*schema.tables.values(), sa.Table("alembic_version", sa.MetaData())):
+                connection.execute(sa.schema.DropTable(table, if_exists=True))
+            _migrate(connection, SCHEMA_VERSION)
             for name, table in schema.tables.items():
-                connection.execute(table.delete())
                 if anew[name]:
                     connection.execute(table.insert(), anew[name])
 
@@ -577,10 +593,15 @@ class Records:
         return self._all(sa.select(timings).order_by(timings.c.id))
 
 
+class NewerRecords(FileError):
+    """The database was written by a newer version of this project."""
+
+
 @contextmanager
-def opened(url: str, reading: bool = False) -> Iterator[Records]:
+def opened(url: str, reading: bool = False, as_it_is: bool = False) -> Iterator[Records]:
     """Open the records, making or upgrading the schema first. With `reading`, that's done to a copy in memory.
 
+    With `as_it_is` nothing is made, and nothing asked of the schema.
     Raise FileError if the database can't be opened, is damaged, or was written by a newer version of this project.
     """
     path = file_of(url)
@@ -590,7 +611,8 @@ def opened(url: str, reading: bool = False) -> Iterator[Records]:
             engine = _in_memory(path)
         elif reading and not path:
             engine = _readable(engine)
-        _upgrade(engine)
+        if not as_it_is:
+            _upgrade(engine)
         yield Records(engine)
     except sa.exc.DBAPIError as problem:
         raise FileError(f"{shown(url)}: database error: {' '.join(str(problem.orig).split())}") from None
@@ -605,15 +627,16 @@ def _engine(url: str, pool: type[sa.Pool] | None = None) -> sa.Engine:
 
     A connection to a server is kept, and looked at before it's used again; one to a file is made anew each time.
     """
+    known = _read(url)
     try:
-        if sa.make_url(url).get_backend_name() == "sqlite":
+        if known.get_backend_name() == "sqlite":
             engine = sa.create_engine(url, poolclass=pool or sa.NullPool)
         else:
             engine = sa.create_engine(url, pool_pre_ping=True, connect_args=TALK)
     except ImportError as problem:
         told = " ".join(str(problem).split())
         raise ConfigError(f"paths.database: {told}; its driver: pip install -r {PACKAGES}") from None
-    except (sa.exc.ArgumentError, ValueError) as problem:
+    except sa.exc.ArgumentError as problem:  # of a driver that isn't known
         raise ConfigError(f"paths.database: {problem}; {EXAMPLE} would be one") from None
     if engine.dialect.name == "sqlite":
         sa.event.listen(engine, "connect", _sqlite_settings)
@@ -658,11 +681,19 @@ def _version(engine: sa.Engine) -> str | None:
 
 def shown(url: str | sa.URL) -> str:
     """Give a database for people: its file, or its URL without the password. Raise ConfigError if it's no URL."""
+    return _read(url).difference_update_query(SECRET).render_as_string().removeprefix(SQLITE)
+
+
+def _read(url: str | sa.URL) -> sa.URL:
+    """Give the parts of a URL. Raise ConfigError if it's none, without a word of it: there may be a password in it."""
     try:
         known = sa.make_url(url)
-    except (sa.exc.ArgumentError, ValueError) as problem:
-        raise ConfigError(f"paths.database: {problem}; {EXAMPLE} would be one") from None
-    return known.difference_update_query(SECRET).render_as_string().removeprefix(SQLITE)
+    except (sa.exc.ArgumentError, ValueError):
+        known = None
+    if known is None or "@" in (known.host or ""):
+        signs = "in a password write @ as %40, : as %3A and / as %2F"
+        raise ConfigError(f"paths.database: no URL that can be read, as {EXAMPLE} would be; {signs}")
+    return known
 
 
 def _begin(connection: sa.Connection) -> None:
@@ -686,14 +717,18 @@ def _upgrade(engine: sa.Engine, version: str = SCHEMA_VERSION) -> None:
     if found == version:
         return
     if found is not None and found > version:
-        raise FileError(
+        raise NewerRecords(
             f"{shown(engine.url)}: written by a newer version (schema {found}); this one knows {version}"
         )
+    with engine.begin() as connection:
+        _migrate(connection, version)
+
+
+def _migrate(connection: sa.Connection, version: str) -> None:
     from alembic import command
     from alembic.config import Config
 
     settings = Config()
     settings.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    with engine.begin() as connection:
-        settings.attributes["connection"] = connection
-        command.upgrade(settings, version)
+    settings.attributes["connection"] = connection
+    command.upgrade(settings, version)

@@ -569,6 +569,7 @@ def waiting(config: Config, book: Records) -> Facts:
         "problem": None,
         "rows": cohorts.labelled_rows(config, book, above + 1),
         "enough": config.scoring.min_rows if live else config.retraining.min_rows,
+        "both": config.task == "classification",
         "unfinished": bool(book.runs(finished=False)) and agenda.unfinished(config),
     }
     try:

@@ -225,7 +225,9 @@ def waiting(facts: Facts) -> str:
 def _why_waiting(facts: Facts) -> str:
     if facts["rows"] < facts["enough"]:
         return f"so far, {facts['enough']:,} are needed"
-    return "to judge" if facts["unfinished"] or facts["files"] else "of one outcome so far, both are needed"
+    if facts["unfinished"] or facts["files"] or not facts["both"]:
+        return "to judge"
+    return f"so far; a score needs {facts['enough']:,}, of both outcomes"
 
 
 # ---------------------------------------------------------------------------------------------- what happened?

@@ -128,6 +128,9 @@ COLUMNS_WRONG = {
     "a source that no path can be": ("source: data", 'source: "a\\0b"', 1, "paths.source"),
     "a home that there isn't": ("source: data", "source: ~nobody-at-all/x", 1, "paths.source"),
     "another database": ("source: data", 'source: data, database: "mysql://h/n"', 1, "sqlite, postgresql"),
+    "a driver that is spoken to otherwise": (
+        "source: data", 'source: data, database: "postgresql+pg8000://u:p@h/n"', 1, "a URL of postgresql.pg8000: ",
+    ),
     "a database that there isn't": ("source: data", 'source: data, database: "foo://bar"', 1, "paths.database"),
     "what is written among the sources": ("source: data", "source: data, ingested: data", 1, "paths.*data"),
 }  # fmt: skip

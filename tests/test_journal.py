@@ -208,3 +208,17 @@ def test_another_database_that_has_less_is_not_gone_on_with(kept):
     assert "row(s) short" in refused(kept)
     kept.call("diagnostics.py", "--repair")
     assert kept.call("deployment.py", "--verify").code == 0
+
+
+def test_a_seal_of_an_earlier_version_is_one(deployed):
+    seal = deployed.ingested(journal.SEAL)
+    told = json.loads(seal.read_text())
+    seal.write_text(
+        json.dumps({**{name: told[name] for name in told if name != "state"}, "sha256": told["state"]})
+    )
+    assert journal.changed(deployed.config) == ""
+    flipped = bytearray((deployed.folder / "records.db").read_bytes())
+    flipped[-1] ^= 1
+    (deployed.folder / "records.db").write_bytes(flipped)
+    deployed.drop("week3.csv", clients(60, seed=3, day=15))
+    assert deployed.call("fullprocess.py").code == 74

@@ -244,6 +244,8 @@ LOST = {
     "the rows of a table": lambda kept: kept.change("TRUNCATE releases"),
     "tables": lambda kept: kept.change("DROP TABLE files, timings"),
     "all": lambda kept: kept.replace("template1"),
+    "the version of the schema": lambda kept: kept.change("DROP TABLE alembic_version"),
+    "a column": lambda kept: kept.change("ALTER TABLE files DROP COLUMN reason"),
     "nothing, but another added some": lambda kept: kept.change(
         "INSERT INTO timings VALUES (999, 1, 's', 1, '')"
     ),

@@ -188,8 +188,15 @@ def test_a_database_without_its_driver_is_told_with_what_to_install(monkeypatch)
 
 @pytest.mark.parametrize("url", ["postgresql+nodriver://host/name", "postgresql://h:x/n"])
 def test_what_is_no_url_is_told(url):
-    with pytest.raises(ConfigError, match=r"^paths\.database: .* would be one$"), records.opened(url):
+    with pytest.raises(ConfigError, match=r"^paths\.database: .* would be"), records.opened(url):
         pass
+
+
+@pytest.mark.parametrize("host", ["me:sec@ret@host", "me:p@sec:ret@host:5432"])
+def test_a_url_that_is_misread_for_a_sign_in_its_password_is_refused_without_a_word_of_it(host):
+    with pytest.raises(ConfigError, match="write @ as %40") as told:
+        records.shown(f"postgresql://{host}/name")
+    assert not [word for word in ("sec", "ret", "host/") if word in str(told.value)]
 
 
 def test_no_password_is_shown():
@@ -563,7 +570,7 @@ def test_rows_put_back_are_all_there_is_and_the_next_goes_on_from_them(book):
     book.add_files([file("a"), file("b", "set aside", reason="no table")])
     rows = [(table, cells) for table, _, cells in book.everything({})]
     book.add_timings({"lost": 1.0})
-    book.replace_rows([(table, {**cells, "gone": 1}) for table, cells in reversed(rows)])
+    book.make_anew([(table, {**cells, "gone": 1}) for table, cells in reversed(rows)])
     assert [(table, cells) for table, _, cells in book.everything({})] == rows
     assert (book.extent(), book.timings()) == ({"files": [2, 2], "runs": [1, 1]}, [])
     assert (book.start_run(), book.next_file()) == (2, 3)
@@ -574,5 +581,5 @@ def test_rows_that_can_not_all_be_put_back_change_nothing(book):
     book.add_files([file("a")])
     rows = [(table, cells) for table, _, cells in book.everything({})]
     with pytest.raises(sa.exc.IntegrityError):
-        book.replace_rows([*rows, ("timings", {"id": 1})])
+        book.make_anew([*rows, ("timings", {"id": 1})])
     assert [(table, cells) for table, _, cells in book.everything({})] == rows

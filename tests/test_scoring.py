@@ -215,3 +215,14 @@ def test_nothing_can_be_ranked_before_something_is_deployed(project):
     )
     assert refused.code == 65
     assert "nothing is deployed" in refused.complaint
+
+
+def test_candidates_on_test_rows_of_one_outcome_have_no_score_and_none_is_best(project):
+    project.test_table(clients(60, seed=100).assign(exited=0))
+    project.drop("week1.csv", clients(200, seed=1))
+    for script in ("ingestion.py", "training.py"):
+        assert project.call(script).code == 0
+    ran = project.call("scoring.py")
+    assert (ran.code, ran.err) == (0, "")
+    assert "logistic_regression/all –" in ran.out or "–" in ran.out
+    assert (project.folder / "models" / "latestscore.txt").read_text() == "nan\n"

@@ -297,7 +297,9 @@ def test_the_status_tells_of_rows_that_wait_for_the_other_outcome(deployed):
     for number in range(3, 6):  # from the third on that is how data are, and no bad file
         deployed.drop(f"week{number}.csv", clients(60, seed=number, day=20 + number).assign(exited=0))
         deployed.does("fullprocess.py")
-    assert "labelled rows of one outcome so far, both are needed" in state(deployed)
+    assert "labelled rows so far; a score needs 40, of both outcomes" in state(deployed).replace(
+        "\n            ", " "
+    )
 
 
 def test_a_source_folder_that_is_gone_does_not_stop_the_status(deployed):

@@ -121,7 +121,9 @@ def expected(column: Mapping[str, Any], phases: Mapping[int, int] | None) -> tup
         mixed += own * (number / rows)
         variance += (number / rows) ** 2 / (seen + pooled)
         leaning += number / rows * pooled / (seen + pooled)
-    return mixed, 1 / (variance + leaning**2 / total)
+    return mixed, min(
+        1 / (variance + leaning**2 / total), total
+    )  # of a mix as learnt from no more than all rows
 
 
 def log_factors(betted: Bets, share: np.ndarray, rows: float) -> np.ndarray:

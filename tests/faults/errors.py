@@ -63,6 +63,7 @@ def limits(frame: Frame) -> list[Trial]:
     """Give what a system can refuse without strace: long files, a full disk, folders that are not to be written to."""
     found = [Trial(f"files of {most:,} bytes at most", short_files, (most,)) for most in FILE_SIZES]
     if os.getuid() == 0:
+        found.append(Trial("a dropped file not to be read", closed))
         found += [Trial(f"{place} not to be written to", locked, (place,)) for place in PLACES]
     if can_mount(frame.folder):
         found += [Trial(f"{pages * 4} kB left on the disk", full_disk, (pages,)) for pages in SPARE_PAGES]
@@ -109,6 +110,28 @@ def locked(frame: Frame, project: Project, place: str) -> Wrong:
     os.chown(there, NOBODY, NOBODY)
     ran = forked(project, frame.script, *frame.flags, first=be_powerless)
     return told_badly(project, ran) | finished(frame, project)
+
+
+def closed(frame: Frame, project: Project) -> Wrong:
+    """Drop what only another user may read: told once, and no run each tick; then he lets everybody."""
+    (dropped,) = (
+        path for path in (project.folder / "drop").iterdir() if path.name not in known_files(project)
+    )
+    os.chown(dropped, NOBODY, NOBODY)
+    dropped.chmod(0o600)
+    first, *later = (forked(project, frame.script, *frame.flags, first=be_powerless) for _ in range(3))
+    wrong: Wrong = {}
+    if str(dropped) not in first.err or "left for the next run" not in first.err:
+        wrong["told"] = first
+    if any((ran.code, ran.out, ran.err) != (0, "", "") for ran in later):
+        wrong["told again"] = later
+    dropped.chmod(0o644)
+    return wrong | finished(frame, project)
+
+
+def known_files(project: Project) -> set[str]:
+    """Give the names of the files on record."""
+    return {name for (name,) in project.query("select name from files")}
 
 
 def be_powerless() -> None:

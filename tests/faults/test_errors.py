@@ -1,5 +1,7 @@
 """Errors at a few of all points are told in one line, and the next run finishes; `python -m tests.faults` tries all."""
 
+import os
+
 import pytest
 
 from pipeline import agenda
@@ -24,6 +26,12 @@ def test_a_dropped_file_that_cannot_be_read_for_once_is_taken_by_the_next_run(po
 
 def test_a_system_that_refuses_is_told_in_one_line_and_the_next_run_finishes(pool, deploying):
     assert tried(pool, deploying, sampled(errors.limits(deploying), 4)) == {}
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can drop another user's file")
+def test_a_dropped_file_that_may_not_be_read_is_told_once_and_taken_when_it_may(pool, deploying):
+    (trial,) = [one for one in errors.limits(deploying) if one.name == "a dropped file not to be read"]
+    assert tried(pool, deploying, [trial]) == {}
 
 
 def test_a_run_without_memory_leaves_production_whole_and_the_next_finishes(pool, deploying):
