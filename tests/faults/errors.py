@@ -18,6 +18,7 @@ ERRORS = ("ENOSPC", "EIO", "EDQUOT")
 FILE_SIZES = (0, 100, 1_000, 4_096, 10_000, 20_000, 40_000, 60_000, 100_000, 150_000, 300_000)  # bytes
 SPARE_PAGES = (0, 1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 80, 96, 128, 160, 192, 256)  # of 4 kB, on a disk
 SPARE_MEGABYTES = (0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)  # of memory
+HANGS = 30.0  # seconds after which a run without memory is taken to hang
 PLACES = (".", "drop", "ingesteddata", "ingesteddata/parts", "models", "models/shadow", "models/batches",
           "production_deployment", "production_deployment/releases", "reports", "records.db")  # fmt: skip
 NOBODY = 65534
@@ -88,7 +89,7 @@ def little_memory(frame: Frame, project: Project, spare: int) -> Wrong:
     Where a library is refused memory it may end the process in its own way, or never: that's a kill, and not told well.
     """
     try:
-        ran = forked(project, frame.script, *frame.flags, first=partial(leave_memory, spare))
+        ran = forked(project, frame.script, *frame.flags, first=partial(leave_memory, spare), longest=HANGS)
     except TimeoutError:
         return finished(frame, project)
     silent = {"told": ran.code} if ran.code and not ran.err else {}

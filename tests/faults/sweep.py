@@ -109,8 +109,12 @@ def forked(
     *flags: str,
     strace: tuple[str, ...] = (),
     first: Callable[[], object] = lambda: None,
+    longest: float = LONGEST,
 ) -> Ran:
-    """Run a script in a fork of this process, traced from its first step. `first` is called in it before."""
+    """Run a script in a fork of this process, traced from its first step. `first` is called in it before.
+
+    Raise TimeoutError, and kill it, after `longest` seconds.
+    """
     with (
         tempfile.TemporaryFile() as out,
         tempfile.TemporaryFile() as err,
@@ -124,7 +128,7 @@ def forked(
         os.write(go, b"!")
         os.close(go)
         os.close(waits)
-        code = _ended(process)
+        code = _ended(process, longest)
         if tracer is not None:
             tracer.wait(LONGEST)
         return Ran(code, _all_of(out), _all_of(err))
@@ -176,9 +180,9 @@ def _attached(process: int, options: tuple[str, ...]) -> subprocess.Popen[bytes]
     return tracer
 
 
-def _ended(process: int) -> int:
+def _ended(process: int, longest: float) -> int:
     """Wait for a process and give its exit code, or the number of the signal that ended it, negative."""
-    deadline = time.monotonic() + LONGEST
+    deadline = time.monotonic() + longest
     while True:
         found, status = os.waitpid(process, os.WNOHANG)
         if found:
@@ -186,7 +190,7 @@ def _ended(process: int) -> int:
         if time.monotonic() > deadline:
             os.kill(process, 9)
             os.waitpid(process, 0)
-            raise TimeoutError(f"still running after {LONGEST} s")
+            raise TimeoutError(f"still running after {longest} s")
         time.sleep(SETTLES)
 
 
