@@ -74,6 +74,8 @@ def _read(config: Config, path: Path) -> Batch | None:
                 served=held["served"],
             )
     except (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile) as problem:
+        if isinstance(problem, OSError) and problem.errno:
+            raise  # not to be read just now: the next run can, and decides on all there is
         log.warning("%s: damaged, left out of what decides (%s)", path, problem)
         return None
 

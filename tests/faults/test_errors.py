@@ -24,6 +24,13 @@ def test_a_dropped_file_that_cannot_be_read_for_once_is_taken_by_the_next_run(po
     assert tried(pool, deploying, [errors.unreadable(point)]) == {}
 
 
+@pytest.mark.skipif(WHY_NOT is not None, reason=str(WHY_NOT))
+def test_nothing_is_decided_on_less_than_there_is_because_a_batch_cannot_be_read_for_once(pool, deploying):
+    reads = [one for one in deploying.reads if '"/models/batches/' in one.told and ".npz" in one.told]
+    assert len(reads) >= 2
+    assert tried(pool, deploying, [errors.unreadable(point) for point in reads]) == {}
+
+
 def test_a_system_that_refuses_is_told_in_one_line_and_the_next_run_finishes(pool, deploying):
     assert tried(pool, deploying, sampled(errors.limits(deploying), 4)) == {}
 
