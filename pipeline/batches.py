@@ -5,6 +5,7 @@ was at the time. Only the newest are kept. A file that is lost or damaged is evi
 batch is left out, with a word in the log.
 """
 
+import io
 import logging
 import zipfile
 from pathlib import Path
@@ -61,8 +62,12 @@ def spread(rows: int) -> np.ndarray:
 
 
 def _read(config: Config, path: Path) -> Batch | None:
+    """Give a batch; None if it's of another contract or damaged. Raise OSError if it can't be read just now."""
+    content = io.BytesIO(
+        path.read_bytes()
+    )  # else zipfile's own OSErrors, of what is damaged, looked the same
     try:
-        with np.load(path, allow_pickle=False) as held:
+        with np.load(content, allow_pickle=False) as held:
             if str(held["contract"][0]) != config.contract:
                 return None
             ids = [str(one) for one in held["ids"]]
@@ -74,8 +79,6 @@ def _read(config: Config, path: Path) -> Batch | None:
                 served=held["served"],
             )
     except (OSError, ValueError, KeyError, EOFError, RuntimeError, zipfile.BadZipFile) as problem:
-        if isinstance(problem, OSError) and problem.errno:
-            raise  # not to be read just now: the next run can, and decides on all there is
         log.warning("%s: damaged, left out of what decides (%s)", path, problem)
         return None
 
