@@ -262,7 +262,7 @@ def put_on_record(book: Records, release: Release) -> None:
     manifest = release.manifest
     book.add_release(
         id=release.id, model=manifest["name"], window=manifest["window"], metric=manifest["metric"],
-        score=manifest["score"]["value"], replaced=manifest["replaced"], learnt_upto=manifest["learnt_upto"],
+        score=release.score, replaced=manifest["replaced"], learnt_upto=manifest["learnt_upto"],
         reasons=manifest["reasons"], at=manifest["made_at"],
     )  # fmt: skip
     for number, score in enumerate(manifest["proof_scores"], 1):
@@ -500,13 +500,11 @@ def _list(config: Config, book: Records) -> Result:
         for row in book.releases()
         if row.id in on_disk
     ]
-    if live is not None and live.id not in [
-        name for name, *_ in listed
-    ]:  # a run was cut off before its record
+    known = {name for name, *_ in listed}
+    if live is not None and live.id not in known:  # a run was cut off before its record
         facts = live.manifest
         told = f"{facts['name']} ({facts['window']})"
-        score = facts["score"]["value"]
-        listed.append((live.id, facts["metric"], None if score != score else score, told, facts["reasons"]))
+        listed.append((live.id, facts["metric"], live.score, told, facts["reasons"]))
     lines, found = [], []
     for name, metric, score, model, reasons in listed:
         is_live, served = live is not None and name == live.id, _served(config, name)
@@ -539,7 +537,7 @@ def _verify(config: Config, book: Records) -> Result:
     if wrong := journal.differs(config, book):
         raise FileError(wrong)
     for row in book.releases():
-        if row.id in there and (other := _on_record_otherwise(row, there[row.id].manifest)):
+        if row.id in there and (other := _on_record_otherwise(row, there[row.id])):
             raise CheckFailed(f"{there[row.id].folder / releases.MANIFEST}: {other}; one of them was changed")
     for _, part in parts:
         dataset.read_part(config.ingested, part)
@@ -559,12 +557,11 @@ def _sign(config: Config) -> Result:
     return Result(f"signed {len(names)} release(s) with the key in deployment.key_file", {"releases": names})
 
 
-def _on_record_otherwise(row: Any, manifest: dict[str, Any]) -> str:
+def _on_record_otherwise(row: Any, release: Release) -> str:
     """Say where a release's manifest and the records differ; empty if they agree."""
+    manifest = release.manifest
     kept = {name: manifest[name] for name in ("metric", "replaced", "learnt_upto", "reasons", "window")}
-    score = manifest["score"]["value"]
-    score = None if score != score else score  # NaN in manifests of earlier versions
-    kept |= {"model": manifest["name"], "score": score, "at": manifest["made_at"]}
+    kept |= {"model": manifest["name"], "score": release.score, "at": manifest["made_at"]}
     found = {name: getattr(row, name) for name in kept} | {"reasons": json.loads(row.reasons)}
     other = [name for name, value in kept.items() if found[name] != value]
     return f"{other[0]} is {kept[other[0]]!r}, and {found[other[0]]!r} on record" if other else ""

@@ -306,8 +306,7 @@ def shown(book: "Records", live: Release | None) -> dict[str, Any] | None:
     if live is None:
         return None
     latest = book.latest_score(live.manifest["metric"], live.id)
-    score = live.manifest["score"]["value"] if latest is None else latest
-    return {"release": live.id, "score": None if score != score else score}
+    return {"release": live.id, "score": live.score if latest is None else latest}
 
 
 def line(facts: dict[str, Any], counts: "ingestion.Counts") -> str:

@@ -107,8 +107,8 @@ def rest(config: Config, found: dict[str, Found], folders: dict[str, str]) -> No
     With a remote source none can be: only a look there tells that nothing came. Nor with a file that couldn't be read
     and waits, where nothing may tell that it can be now. (One that isn't allowed to be read changes when it is.)
     """
-    waiting = any(os.access(found[path].path, os.R_OK) for path in changed(config, found))
-    if waiting or any(source.remote for source in config.sources):
+    remote = any(source.remote for source in config.sources)
+    if remote or any(os.access(found[path].path, os.R_OK) for path in changed(config, found)):
         watch.forget(config.file)
         return
     database = [] if config.database_file is None else [config.database_file]

@@ -63,9 +63,7 @@ def spread(rows: int) -> np.ndarray:
 
 def _read(config: Config, path: Path) -> Batch | None:
     """Give a batch; None if it's of another contract or damaged. Raise OSError if it can't be read just now."""
-    content = io.BytesIO(
-        path.read_bytes()
-    )  # else zipfile's own OSErrors, of what is damaged, looked the same
+    content = io.BytesIO(path.read_bytes())  # by itself: of damaged ones zipfile raises OSErrors, too
     try:
         with np.load(content, allow_pickle=False) as held:
             if str(held["contract"][0]) != config.contract:

@@ -65,6 +65,12 @@ class Release:
         return ONNX in self.manifest["files"]
 
     @property
+    def score(self) -> float | None:
+        """Give the score of its proof; None if it's undefined (NaN in manifests of earlier versions)."""
+        value = self.manifest["score"]["value"]
+        return None if value != value else value
+
+    @property
     def learnt_upto(self) -> int:
         """Give the number of the newest file the model could learn from."""
         return self.manifest["learnt_upto"]

@@ -87,7 +87,7 @@ def latest_score(config: Config, book: Records, live: Release) -> float | None:
     None if it's undefined: all rows of the proof had one outcome.
     """
     latest = book.latest_score(metrics.chosen(config.task, config.scoring.metric).name, live.id)
-    return _finite(live.manifest["score"]["value"]) if latest is None else latest
+    return live.score if latest is None else latest
 
 
 def _newest_score(config: Config, book: Records, live: Release) -> Facts:
