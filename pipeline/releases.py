@@ -123,7 +123,7 @@ def current(config: Config) -> Release | None:
 def all_ids(production: Path) -> list[str]:
     """Give the names of all releases on disk, by the clock of the machine when they were made."""
     folder = production / FOLDER
-    return sorted(path.name for path in folder.iterdir() if path.name[0] != ".") if folder.is_dir() else []
+    return sorted(name for name in os.listdir(folder) if name[0] != ".") if folder.is_dir() else []
 
 
 def all_verified(config: Config) -> dict[str, Release]:
@@ -234,7 +234,7 @@ def make(
         (draft / MANIFEST).write_bytes(told)
         if key is not None:
             (draft / SIGNATURE).write_text(f"{signature(told, key)}\n", encoding="utf-8")
-    return verified(folder, key)
+    return Release(folder, json.loads(told))  # `smoke` compares the files with their hashes before it goes live
 
 
 def _text_of(manifest: dict[str, Any]) -> str:
