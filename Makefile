@@ -14,11 +14,12 @@ run: .venv/installed ## set up, do what cron does every ten minutes, and say wha
 	@$(VENV) fullprocess.py
 	@$(VENV) fullprocess.py --status
 
+# A file's tests go to one process, and files in the order of their names: the faults, which take longest, come first.
 test: .venv/installed-dev ## set up and run every check: style, types, tests
 	$(VENV) -m ruff check
 	$(VENV) -m ruff format --check
 	$(VENV) -m mypy
-	$(VENV) -m pytest -n auto --dist loadfile
+	$(VENV) -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 benchmark: .venv/installed ## measure speed and memory
 	@$(VENV) benchmarks/run.py

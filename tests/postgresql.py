@@ -56,10 +56,11 @@ class Server:
         made = self._started("initdb", "-U", USER, *how)
         assert made.wait(LONGEST) == 0, self._log()
 
-    def start(self) -> None:
-        """Start it, if it doesn't run, and wait until it answers."""
+    def start(self) -> bool:
+        """Start it, if it doesn't run, and wait until it answers; say no if somebody else took its port meanwhile."""
         if self.process is not None and self.process.poll() is None:
-            return
+            return True
+        told = len(self._log())
         settings = {
             "fsync": "off",
             "port": self.port,
@@ -71,8 +72,10 @@ class Server:
         while True:
             try:
                 self.run("postgres", "SELECT 1")
-                break
+                return True
             except psycopg.OperationalError:
+                if self.process.poll() is not None and "could not bind" in self._log()[told:]:
+                    return False
                 assert self.process.poll() is None, self._log()
                 assert time.monotonic() < until, self._log()
                 time.sleep(0.05)
@@ -125,16 +128,21 @@ def _exists(user: str) -> bool:
         return False
 
 
+def _free_port() -> int:
+    """Give a port that nobody has just now."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return free.getsockname()[1]
+
+
 @contextmanager
 def running(found: Path) -> Iterator[Server]:
     """Give a server, of these programs, that runs; it's gone in the end, and its folder too."""
     folder = Path(tempfile.mkdtemp(prefix="postgresql-"))  # pytest's own folders are closed to other users
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    server = Server(folder, found, port)
+    server = Server(folder, found, _free_port())
     try:
         server.make()
-        server.start()
+        while not server.start():
+            server.port = _free_port()
         yield server
     finally:
         server.kill()

@@ -90,7 +90,7 @@ def kept(made: Kept, tmp_path: Path) -> Iterator[Kept]:
     """Give such a project to the test, with one release live that replaced another."""
     copy = made.copied(tmp_path / "kept" / "a project", "kept")
     yield copy
-    copy.server.start()
+    assert copy.server.start()
     copy.server.run("postgres", "DROP DATABASE IF EXISTS kept WITH (FORCE)")
 
 
@@ -225,7 +225,7 @@ def test_a_server_that_is_killed_while_a_run_is_at_work_costs_that_run_only(kept
         ["deployment.py", "--list"],
     ):
         assert "database error" in kept.told(*program)
-    kept.server.start()
+    assert kept.server.start()
     kept.project.does("fullprocess.py")
     assert kept.project.query("select count(*), sum(rows) from files") == [(4, 560)]
     assert kept.project.call("deployment.py", "--verify").code == 0

@@ -3,8 +3,9 @@
     python -m tests.faults [PART ...] [--most N] [--skip N]
 
 Parts: kills, errors and power (cuts), of a run that deploys; the same with -beginning (of a first run), -rollback,
--joining (of a run that joins two sources and deploys), -rebuild and -repair; limits, memory, corruption; machine
-(anything in any order); races of readers with deployments; clocks that are wrong. Exit code 1 if anything broke.
+-joining (of a run that joins two sources and deploys), -fetching (of one whose rows are on a web server), -rebuild and
+-repair; limits, memory, corruption; machine (anything in any order); races of readers with deployments; clocks that
+are wrong. Exit code 1 if anything broke.
 """
 
 import argparse
@@ -43,6 +44,7 @@ RUNS = {
     "-beginning": (kills.beginning, False),
     "-rollback": (kills.rolling_back, True),
     "-joining": (kills.joining, False),
+    "-fetching": (kills.fetching, False),
     "-rebuild": (kills.rebuilding, True),
     "-repair": (kills.repairing, True),
 }

@@ -34,6 +34,7 @@ def prepared(make: Callable[[Path, Project], Frame], needs: str):
 deploying = prepared(kills.deploying, "first_run")
 beginning = prepared(kills.beginning, "first_run")
 joining = prepared(kills.joining, "first_run")
+fetching = prepared(kills.fetching, "first_run")
 rolling_back = prepared(kills.rolling_back, "second_run")
 rebuilding = prepared(kills.rebuilding, "second_run")
 repairing = prepared(kills.repairing, "second_run")

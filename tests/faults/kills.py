@@ -1,7 +1,12 @@
 """Killed (SIGKILL) at every system call that changes something, of runs and of what people ask for."""
 
 import re
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+
+import pandas as pd
 
 from tests.faults.sweep import (
     Frame,
@@ -63,6 +68,33 @@ def joining(folder: Path, _: Project) -> Frame:
     start.drop("week3.csv", second.drop(columns="exited"))
     assert forked(start, "fullprocess.py").code == 0
     start.drop("../outcomes/week3.csv", second[["client", "seen", "exited"]])
+    frame = known(Frame(folder, start))
+    assert frame.states[0]["releases"] == 2, "nothing was deployed"
+    return frame
+
+
+class Silent(SimpleHTTPRequestHandler):
+    """Serves a folder and says nothing of it."""
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def fetching(folder: Path, _: Project) -> Frame:
+    """Give a run that fetches what it deploys on from a web server, ready to be disturbed; that serves on and on."""
+    there = folder / "web"
+    there.mkdir(parents=True)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Silent, directory=str(there)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    text = CONFIG.replace(
+        "{source: drop}", f"{{source: [drop, 'http://127.0.0.1:{server.server_port}/clients.csv']}}"
+    )
+    start = Project.made(folder / "start", text)
+    start.test_table(clients(400, seed=100))
+    first, second = clients(300, seed=1), clients(180, seed=3, day=15, flipped=True)
+    first.to_csv(there / "clients.csv", index=False)
+    assert forked(start, "fullprocess.py").code == 0
+    pd.concat([first, second]).to_csv(there / "clients.csv", index=False)  # it has grown
     frame = known(Frame(folder, start))
     assert frame.states[0]["releases"] == 2, "nothing was deployed"
     return frame

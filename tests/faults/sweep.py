@@ -47,7 +47,7 @@ PROGRAMS = ("fullprocess", "ingestion", "scoring", "training", "deployment", "di
 LATE = (  # libraries that programs import inside of functions
     "skops.io", "sklearn.compose", "sklearn.impute", "sklearn.linear_model", "sklearn.pipeline", "matplotlib.figure",
     "matplotlib.backends.backend_agg", "matplotlib.backends.backend_svg", "sqlalchemy.dialects.sqlite",
-    "onnx", "onnx.numpy_helper", "onnx.checker", "onnxruntime",
+    "onnx", "onnx.numpy_helper", "onnx.checker", "onnxruntime", "fsspec.implementations.http",
 )  # fmt: skip
 SETTLES = 0.01  # seconds between two looks at a process
 

@@ -43,6 +43,10 @@ def test_a_run_that_joins_sources_killed_anywhere_is_finished_by_the_next(pool, 
     assert tried(pool, joining, sampled(kills.trials(joining), 4)) == {}
 
 
+def test_a_run_that_fetches_from_the_web_killed_anywhere_is_finished_by_the_next(pool, fetching):
+    assert tried(pool, fetching, sampled(kills.trials(fetching), 4)) == {}
+
+
 @pytest.mark.parametrize("asked_for", ["rebuilding", "repairing"])
 def test_a_rebuild_or_a_repair_killed_anywhere_is_finished_when_asked_once_more(pool, asked_for, request):
     frame = request.getfixturevalue(asked_for)
