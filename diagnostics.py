@@ -80,7 +80,7 @@ def repaired(config: Config) -> Result:
     """Make records or journal anew, whichever isn't as it was left, and have the next run write the other files."""
     told = journal.repair(config)
     agenda.begin(config)
-    (config.ingested / dataset.TABLE_STATE).unlink(missing_ok=True)
+    files.remove(config.ingested / dataset.TABLE_STATE)
     return Result(
         f"{told or 'records and journal agree'}; the next run writes the files for people anew",
         {"repaired": told},

@@ -1,8 +1,8 @@
 """What it costs to make a release and move the link to it, as a multiple of writing the same files and syncing them.
 
-Both write to the same disk, in turns: our own code a release folder with manifest and hashes, and the moved link; the other
-the same bytes under the same names, each file and the folders forced to the disk. The process of its own in which the
-release is verified and its model tried (`smoke`) isn't counted: it is the price of importing scikit-learn.
+Both write to the same disk, in turns: our own code a release folder with manifest and hashes, and the moved link; the
+other the same bytes under the same names, each file and the folders forced to the disk. The process of its own in which
+the release is verified and its model tried (`smoke`) isn't counted: it is the price of importing scikit-learn.
 """
 
 import os

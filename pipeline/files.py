@@ -97,6 +97,13 @@ def remove_folder(path: Path) -> None:
             raise
 
 
+def remove(path: Path) -> None:
+    """Delete a file for good: no power cut brings it back beside what was written later. None there is fine."""
+    if path.exists():
+        path.unlink()
+        sync(path.parent)
+
+
 def move_link(link: Path, target: str) -> None:
     """Point the symbolic link at `target` (relative to the link's folder) in one step."""
     draft = link.with_name(f".{link.name}{DRAFT}")

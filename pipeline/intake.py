@@ -493,4 +493,4 @@ def forget(ingested: Path) -> None:
     for what in (ROWS, KEYS, STATES, LABELLED):
         known.forget(ingested / what)
     for name in (SAMPLE, OF_RECORDS):
-        (ingested / name).unlink(missing_ok=True)
+        files.remove(ingested / name)

@@ -290,10 +290,7 @@ def _seal(config: Config) -> Seal | None:
 
 
 def _unseal(config: Config) -> None:
-    path = config.ingested / SEAL
-    if path.exists():
-        path.unlink()
-        files.sync(path.parent)  # or a power cut could bring it back beside another database
+    files.remove(config.ingested / SEAL)
 
 
 def _state(config: Config) -> str:

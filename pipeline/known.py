@@ -197,7 +197,7 @@ def upto(folder: Path) -> int:
 def forget(folder: Path) -> None:
     """Delete all runs: the parts are asked again."""
     for path in folder.glob(RUNS):
-        path.unlink()
+        files.remove(path)
 
 
 def _runs_in(folder: Path) -> list[tuple[int, int, Path]]:

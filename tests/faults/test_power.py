@@ -26,6 +26,10 @@ def test_a_rollback_whose_power_goes_has_happened_or_has_not_and_once_told_it_ha
     assert tried(pool, rolling_back, sampled(power.trials(rolling_back), 2)) == {}
 
 
+def test_what_a_repair_said_it_did_is_there_when_the_power_goes(pool, repairing):
+    assert tried(pool, repairing, sampled(power.trials(repairing), 2)) == {}
+
+
 def test_what_was_not_synced_is_lost_so_that_what_is_there_was_synced(tmp_path):
     with power.disk(tmp_path / "memory") as disk:
         for name in ("plain", "renamed", "ours"):
