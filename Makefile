@@ -24,7 +24,7 @@ test: .venv/installed-dev ## set up and run every check: style, types, tests
 benchmark: .venv/installed ## measure speed and memory
 	@$(VENV) benchmarks/run.py
 
-faults: .venv/installed-dev ## kill, fail and damage a run at every point (an hour or two)
+faults: .venv/installed-dev ## kill, fail and damage a run at every point (some hours)
 	@$(VENV) -m tests.faults
 
 # The records and what is deployed are history, not rubbish: they stay. `git clean -Xdi` takes them too.
