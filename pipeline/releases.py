@@ -234,9 +234,7 @@ def make(
         (draft / MANIFEST).write_bytes(told)
         if key is not None:
             (draft / SIGNATURE).write_text(f"{signature(told, key)}\n", encoding="utf-8")
-    return Release(
-        folder, json.loads(told)
-    )  # `smoke` compares the files with their hashes before it goes live
+    return Release(folder, json.loads(told))  # who deploys it has the files compared with their hashes first
 
 
 def _text_of(manifest: dict[str, Any]) -> str:

@@ -7,8 +7,10 @@ from unittest import mock
 import numpy as np
 import pytest
 
+import deployment
 from pipeline import releases, smoke
 from pipeline.errors import CheckFailed
+from pipeline.recipes import Recipe
 from tests import project as projects
 from tests.project import Project, clients
 
@@ -44,6 +46,17 @@ def test_what_another_process_cant_use_is_told_in_one_line(deployed, harm, told)
     ) as raised:
         APART(live, deployed.config.ingested, part)
     assert "\n" not in str(raised.value)
+
+
+def test_a_release_that_no_rows_can_be_tried_on_is_compared_with_its_hashes(deployed):
+    live = deployed.champion()
+    live.model_file.write_bytes(b"no model")
+    with (
+        deployed.book() as book,
+        mock.patch.object(book, "parts", return_value=[]),
+        pytest.raises(CheckFailed, match="its SHA-256 differs"),
+    ):
+        deployment._smoke(deployed.config, book, live, Recipe({}), {})
 
 
 def test_a_model_that_takes_too_long_is_not_waited_for(deployed):
