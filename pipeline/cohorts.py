@@ -30,6 +30,14 @@ def countable(config: Config, book: Records, rows: "pd.DataFrame") -> "pd.DataFr
     return ripened(config, book, rows[labelled & inputs.sound(config, book, rows)])
 
 
+def unseen_rows(config: Config, book: Records, above: int, upto: int) -> "pd.DataFrame":
+    """Give the labelled rows that count of the files above one number and up to another, oldest first."""
+    whole = config.replaces or config.scoring.label_window  # then a row may have come with an earlier file
+    rows = dataset.load(config.ingested, book.parts(0 if whole else above, upto))
+    rows = countable(config, book, rows)
+    return rows[rows[FILE].between(above + 1, upto)] if len(rows) else rows
+
+
 def labelled_rows(config: Config, book: Records, since: int = 0, upto: int | None = None) -> int:
     """Give how many labelled rows count, with the files from number `since` on and up to `upto`, both inclusive."""
     return counter(config, book)(since, upto)

@@ -23,6 +23,7 @@ LAYERS = [
     cli
     calllist report
     views origins
+    assembly
     shadows
     cohorts
     agenda intake inputs onnx_files

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import deployment
-from pipeline import batches, decisions, models, releases, shadows
+from pipeline import assembly, batches, decisions, models, releases, shadows
 from pipeline.decisions import Proposal
 from pipeline.errors import CheckFailed
 from pipeline.recipes import Recipe, Situation
@@ -328,7 +328,7 @@ def outcome(project: Project) -> dict[str, Any]:
         (shadows, "take"),
         (deployment, "held_batch"),
         (deployment, "promote"),
-        (deployment, "_release"),
+        (assembly, "release"),
         (deployment, "make_live"),
     ],
     ids=lambda place: place[1],

@@ -7,8 +7,7 @@ from unittest import mock
 import numpy as np
 import pytest
 
-import deployment
-from pipeline import releases, smoke
+from pipeline import assembly, releases, smoke
 from pipeline.errors import CheckFailed
 from pipeline.recipes import Recipe
 from tests import project as projects
@@ -56,7 +55,7 @@ def test_a_release_that_no_rows_can_be_tried_on_is_compared_with_its_hashes(depl
         mock.patch.object(book, "parts", return_value=[]),
         pytest.raises(CheckFailed, match="its SHA-256 differs"),
     ):
-        deployment._smoke(deployed.config, book, live, Recipe({}), {})
+        assembly.check(deployed.config, book, live, Recipe({}), {})
 
 
 def test_a_model_that_takes_too_long_is_not_waited_for(deployed):
