@@ -96,7 +96,7 @@ def deploy(config: Config, book: Records, champion: Release | None, why: list[st
     made = shadows.candidates(config)
     if not made:
         raise DataError(f"{config.models}: no candidates to deploy: run training.py first")
-    if champion is None or list(champion.features) != list(config.columns.features):
+    if champion is None or not champion.comparable(config):
         return first(config, book, champion, made, why)
     shadows.restore(config, champion)
     taken = [shadows.take(config, candidate) for candidate in made]
@@ -109,7 +109,7 @@ def deploy(config: Config, book: Records, champion: Release | None, why: list[st
 def first(
     config: Config, book: Records, champion: Release | None, made: list[Shadow], why: list[str]
 ) -> Deployed:
-    """Deploy the candidate that does best on the test table: there is no champion that takes the same columns."""
+    """Deploy the candidate that does best on the test table: there is no champion that it could be compared with."""
     metric = metrics.chosen(config.task, config.scoring.metric)
     rows = _test_rows(config)
     truth = models.truth_of(rows, config.columns.target, config.task)

@@ -179,7 +179,7 @@ def taken(
     from pipeline import shadows
 
     now, fresh = None, champion is not None and undecided(book, champion)
-    if champion is not None and list(champion.features) == list(config.columns.features):
+    if champion is not None and champion.comparable(config):
         shadows.forget_cut_off(config, book, champion)
         now = shadows.situation(config, book, champion)
     newest = book.last_file() if now is None or champion is None else shadows.newest_file(book, champion)
@@ -223,9 +223,10 @@ def retrain(
         why = "no model was deployed yet" if rows else "no labelled rows yet"
         return decisions.Decision(rows > 0, [why], both)
     if now is None:
-        return decisions.Decision(
-            True, ["config.yaml names other features than the deployed model takes"], both
-        )
+        other = "other features than the deployed model takes"
+        if not champion.predicts_what_is_asked(config):
+            other = "another target, or another value of it as the risk, than the deployed model predicts"
+        return decisions.Decision(True, [f"config.yaml names {other}"], both)
     asked = config.retraining
     settings = decisions.Retraining(asked.growth, asked.cooldown, asked.price, min_rows=asked.min_rows)
     return decisions.retrain(asked.policy, now, settings)

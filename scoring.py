@@ -76,7 +76,7 @@ def score_champion(config: Config, book: Records, champion: Release) -> Result:
     """Score the champion on each batch that came since one was last scored, and judge drift."""
     name = metrics.chosen(config.task, config.scoring.metric).name
     if not fits(config, champion):
-        line = f"{champion.id} is not scored: it needs columns that config.yaml no longer has"
+        line = f"{champion.id} is not scored: it takes columns, or predicts a target, that config.yaml no longer has"
         return Result(line, {"release": champion.id, "metric": name, "scores": [], "drift": [], "inputs": []})
     inputs.watch(config, book, champion)
     told, found = [], []
@@ -149,8 +149,8 @@ def _seen_by_all(
 
 
 def fits(config: Config, release: Release) -> bool:
-    """Say whether the table still has every column that the release's model takes."""
-    return set(release.features) <= set(config.columns.features)
+    """Say whether the release's model predicts what is asked for, and the table has every column that it takes."""
+    return release.predicts_what_is_asked(config) and set(release.features) <= set(config.columns.features)
 
 
 def unscored_batches(config: Config, book: Records, champion: Release) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -244,9 +244,8 @@ def write_call_list(config: Config, book: Records, champion: Release) -> None:
 def _judge(
     config: Config, book: Records, metric: Metric, champion: Release, score: Score, past: list[float]
 ) -> list[Verdict]:
-    before = (
-        history(config, book, metric, champion.manifest["replaced"]) if champion.manifest["replaced"] else []
-    )
+    predecessor = champion.manifest.get("succeeds", champion.manifest["replaced"])
+    before = history(config, book, metric, predecessor) if predecessor else []
     settings = drift.Settings(config.drift.min_history, config.drift.alpha)
     scores = drift.Scores(score.value, drift.expected(past, before, config.drift.min_history), before)
     return drift.judge(config.drift.tests, scores, metric, settings)

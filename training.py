@@ -15,6 +15,7 @@ import argparse
 import json
 import time
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -94,6 +95,7 @@ def train(
                 "held_above": held_above,
                 "run": book.run,
                 "target": config.columns.target.name,
+                **outcomes(config, rows),
                 "task": config.task,
                 "contract": config.contract,
                 "features": {name: kind.model_dump() for name, kind in config.columns.features.items()},
@@ -171,6 +173,15 @@ def truth_to_learn(config: Config, rows: pd.DataFrame) -> np.ndarray:
             + (hint if target.positive is not None else "")
         )
     return truth
+
+
+def outcomes(config: Config, rows: pd.DataFrame) -> dict[str, Any]:
+    """Give which value of the target is the risk; and all its values where the config leaves it to them to tell."""
+    if config.task == "regression":
+        return {}
+    target = config.columns.target
+    labels = sorted(rows[target.name].unique()) if target.positive is None else None
+    return {"positive": models.positive_label(rows[target.name], target), "labels": labels}
 
 
 def typical(inputs: pd.DataFrame) -> dict[str, float | str | None]:

@@ -60,6 +60,7 @@ def release(
     `truth` and `prediction` are those of the proof rows.
     """
     metric = metrics.chosen(config.task, config.scoring.metric)
+    before = champion if champion is not None and champion.predicts_what_is_asked(config) else None
     score = metrics.interval(metric, truth, prediction, config.model.seed)
     lead = max(inside, key=lambda one: recipe.weights[one.id])
     upto, newer = max(one.upto for one in inside), _unseen_by_all(config, book, lead, inside)
@@ -67,6 +68,9 @@ def release(
         "made_at": records.now(),
         "run": book.run,
         **{name: lead.facts[name] for name in ("name", "options", "target", "task", "features", "typical")},
+        **{
+            name: lead.facts.get(name) for name in ("positive", "labels")
+        },  # models of earlier versions have none
         "window": _windows_told(recipe, inside),
         "rows": max(one.facts["rows"] for one in inside),
         "learnt_upto": upto,
@@ -77,9 +81,10 @@ def release(
         "metric": metric.name,
         "score": score.facts,
         "proof_scores": [part.facts for part in _proof_scores(config, metric, truth, prediction)],
-        "loss": _loss_reference(config, book, champion, truth, prediction),
+        "loss": _loss_reference(config, book, before, truth, prediction),
         "reasons": reasons,
         "replaced": champion.id if champion else None,
+        "succeeds": before.id if before else None,  # whose scores and losses its own are compared with
         "data": {"files": len(book.parts()), "rows": lead.facts["rows"], "contract": config.contract},
     }
     texts = {

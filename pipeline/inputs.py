@@ -115,9 +115,11 @@ def watch(config: Config, book: Records, champion: Release | None, model=None) -
     """Put on record what is found of each file that came after what the champion learnt from; each once.
 
     A file that was compared with an earlier release isn't compared again. `model` is the champion's, where it's loaded
-    already. Nothing happens if it has no sketch, or needs a column that is gone from the config.
+    already. Nothing happens if it has no sketch, or if the config has another target or lacks a column that it takes.
     """
-    if champion is None or not set(champion.features) <= set(config.columns.features):
+    if champion is None or not champion.predicts_what_is_asked(config):
+        return
+    if not set(champion.features) <= set(config.columns.features):
         return
     last = book.inputs(newest=1)
     above = max([champion.learnt_upto, *(row.file for row in last)])

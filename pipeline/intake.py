@@ -16,8 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline import cleaning, dataset, files, known, merging, readers, rejected, repairs, rowhash
-from pipeline.config import Config, Source
+from pipeline import cleaning, dataset, files, known, merging, readers, rejected, releases, repairs, rowhash
+from pipeline.config import Columns, Config, Source
 from pipeline.dataset import DONE, DROPPED, FILES, KEY, RANK
 from pipeline.errors import DataError
 from pipeline.known import Known
@@ -60,6 +60,21 @@ class Taken:
         return Taken(self.file, flaws=self.flaws, told=told)
 
 
+def _with_labels(config: Config) -> tuple[Columns, bool]:
+    """Give the columns, the target with the labels that the live model learnt, and if it has them from there.
+
+    Only where the config neither lists them nor says which one is the risk: another label would leave that untold.
+    """
+    target = config.columns.target
+    told = config.task == "regression" or target.allowed or target.positive is not None
+    live = None if told else releases.current(config)
+    labels = live.manifest.get("labels") if live and live.predicts_what_is_asked(config) else None
+    if not labels:
+        return config.columns, False
+    known = target.model_copy(update={"allowed": list(labels)})
+    return config.columns.model_copy(update={"target": known}), True
+
+
 class Intake:
     """What is known while files are taken in one after the other. With `rebuilding` nothing is, at first."""
 
@@ -89,6 +104,7 @@ class Intake:
         }
         self.repairing = bool(repairs.needed(self.imputation, self.outliers))
         self.join = cleaning_rules.join
+        self.columns, self.labels_known = _with_labels(config)
         self.spelt = {
             there.path: here for here, there in zip(config.paths.source, config.sources, strict=True)
         }
@@ -160,7 +176,7 @@ class Intake:
 
     def _read(self, content: bytes, named: dict[str, str], source: Source) -> Taken:
         """Read, check and clean a file. Raise DataError if it has to be set aside whole."""
-        columns = self.config.columns
+        columns = self.columns
         only = {*self.join.keys, *source.columns} if self.join else None
         salt = source.path if self.join else ""
         spelling = readers.Spelling(source.separator, source.encoding, source.sheet, self.config.most_bytes)
@@ -210,12 +226,11 @@ class Intake:
 
     def _told(self, flaw: cleaning.Flaw) -> str:
         """Give the reason, and which id the row is about where the cell doesn't say it."""
-        name, identity = self.config.columns.id, flaw.identity.strip()
-        return (
-            flaw.reason
-            if flaw.column == name or not identity
-            else f"{flaw.reason} ({name} {identity[:LONGEST_ID]})"
-        )
+        name, identity = self.columns.id, flaw.identity.strip()
+        reason = flaw.reason
+        if self.labels_known and flaw.column == self.columns.target.name:
+            reason += ", as the live model knows them; name others in target.allowed"
+        return reason if flaw.column == name or not identity else f"{reason} ({name} {identity[:LONGEST_ID]})"
 
     def _brought(
         self,

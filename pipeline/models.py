@@ -204,8 +204,9 @@ def positive_label(values: "pd.Series", target: Target) -> str:
     if len(found) > 2 or len(likely) > 1 or (len(found) == 2 and not likely):
         some = ", ".join(found[:5]) + (", ..." if len(found) > 5 else "")
         raise DataError(
-            f"column {target.name} has the values {some}: say which one is the risk, "
-            f"in config.yaml: target: {{name: {target.name}, positive: {found[-1]!r}}}"
+            f"column {target.name} has the values {some}: say in config.yaml which one is the risk, as in "
+            f"target: {{name: {target.name}, positive: {(likely or found)[-1]!r}}}, and if some of them are no "
+            "outcomes which are, as `allowed`; then read the files again with `python ingestion.py --rebuild`"
         )
     return likely[0] if likely else POSITIVE[0]
 

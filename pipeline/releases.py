@@ -103,6 +103,19 @@ class Release:
         """Give the columns the model takes."""
         return {name: Feature(**kind) for name, kind in self.manifest["features"].items()}
 
+    def predicts_what_is_asked(self, config: Config) -> bool:
+        """Say whether its predictions are of the config's target, and of the value that the config calls the risk."""
+        asked, risk = (
+            config.columns.target,
+            self.manifest.get("positive"),
+        )  # earlier versions wrote no `positive`
+        same = (self.manifest["target"], self.manifest["task"]) == (asked.name, config.task)
+        return same and (None in (risk, asked.positive) or risk == asked.positive)
+
+    def comparable(self, config: Config) -> bool:
+        """Say whether the models trained under this config predict the same from the same columns."""
+        return self.predicts_what_is_asked(config) and list(self.features) == list(config.columns.features)
+
 
 def current(config: Config) -> Release | None:
     """Give the live release, its files checked against their hashes; None if no link says which is live.

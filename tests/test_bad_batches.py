@@ -56,6 +56,32 @@ def keyed(folder: Path) -> Project:
 
 
 # ---------------------------------------------------------------------------------------------- outcomes
+def test_rows_with_a_label_that_the_live_model_does_not_know_are_set_aside(deployed):
+    rows = batch()
+    rows["exited"] = rows["exited"].astype(str)
+    rows.loc[:4, "exited"] = "unknown"
+    facts = ran(deployed, rows)
+    assert (facts["ingested"]["rows"], facts["ingested"]["rejected_rows"]) == (145, 5)
+    assert [(one["column"], one["value"]) for one in deployed.reasons()] == [("exited", "unknown")] * 5
+    why = "not one of 0, 1, as the live model knows them; name others in target.allowed"
+    assert all(one["reason"].startswith(why) for one in deployed.reasons())
+    assert len(facts["scores"]) == 1
+    told = ran(deployed, batch(exited="left"), "week4.csv")
+    assert told["ingested"] == {
+        "files": 0,
+        "rows": 0,
+        "duplicates": 0,
+        "rejected_files": 1,
+        "rejected_rows": 0,
+    }
+    assert len(ran(deployed, clients(150, seed=5, day=22), "week5.csv")["scores"]) == 1
+    deployed.configure(
+        "target: exited", "target: {name: exited, positive: 1, allowed: [0, 1, left, unknown]}"
+    )
+    assert deployed.call("ingestion.py", "--rebuild").code == 0
+    assert len(deployed.rows()) == 300 + 3 * 150
+
+
 def test_a_batch_of_one_class_is_bad_data(deployed):
     left_out(deployed, batch(exited=0), "one_class", "exited")
 

@@ -245,6 +245,34 @@ def test_other_features_in_the_config_are_learnt_by_the_next_run(deployed):
     assert len(deployed.does("fullprocess.py")["scores"]) == 1
 
 
+@pytest.mark.parametrize("target", ["stays", "{name: exited, positive: 0}"])
+def test_another_target_is_learnt_by_the_next_run_and_nothing_is_ranked_by_the_old_one(tmp_path, target):
+    def week(number: int) -> pd.DataFrame:
+        rows = clients(150, seed=number, day=number)
+        return rows.assign(stays=1 - rows["exited"])
+
+    project = Project.made(tmp_path / "a project")
+    project.test_table(week(20))
+    project.drop("week1.csv", week(1))
+    assert project.does("fullprocess.py")["outcome"] == "first"
+    left = project.predictions(week(21))
+    project.configure("target: exited", f"target: {target}")
+    assert project.call("ingestion.py", "--rebuild").code == 0
+    project.drop("week2.csv", week(2))
+    facts = kept_the_contract(project.does("fullprocess.py"))
+    assert (facts["outcome"], facts["scores"]) == ("deployed", [])
+    assert "another target" in facts["reasons"][0]
+    assert np.corrcoef(left, project.predictions(week(21)))[0, 1] < -0.9
+    project.drop("week3.csv", week(3))
+    assert [score["value"] > 0.8 for score in project.does("fullprocess.py")["scores"]] == [True]
+    with (project.folder / "reports" / "calllist.csv").open() as listed:
+        ranked = list(csv.DictReader(listed))
+    known = pd.concat([week(number) for number in (1, 2, 3)])
+    assert {row["client"] for row in ranked} == set(known.loc[known["exited"] == 1, "client"]), (
+        "who stays is done"
+    )
+
+
 def test_a_better_score_is_not_drift_where_lower_is_better(tmp_path):
     project = Project.made(tmp_path / "a project", PRICES)
     project.test_table(houses(400, seed=100))

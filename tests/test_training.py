@@ -204,7 +204,7 @@ UNTEACHABLE = {
     "there are too few rows": ([clients(30, seed=1)], "retraining.min_rows asks for 60"),
     "three classes and no word which is the risk": (
         [clients(150, seed=1).assign(exited=["low", "mid", "high"] * 50)],
-        "say which one is the risk",
+        "say in config.yaml which one is the risk",
     ),
 }
 
