@@ -446,8 +446,12 @@ class Records:
         return self._column(query.order_by(scores.c.last_file))
 
     def loss_state(self, release: str) -> dict[str, Any] | None:
-        """Give the state of the alarm on a release's loss after its newest batch; None before the first."""
-        query = sa.select(scores.c.state).where(scores.c.release == release, scores.c.state.is_not(None))
+        """Give the state of the alarm on a release's loss after its newest batch; None before the first.
+
+        What was known when a release was last withdrawn by hand is evidence of nothing any more.
+        """
+        since = scores.c.last_file > self.withdrawn_upto()
+        query = sa.select(scores.c.state).where(scores.c.release == release, scores.c.state.is_not(None), since)
         newest = self._column(query.order_by(scores.c.last_file.desc(), scores.c.id.desc()).limit(1))
         return json.loads(newest[0]) if newest else None
 

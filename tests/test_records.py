@@ -477,6 +477,9 @@ def test_the_alarm_on_the_loss_goes_on_where_the_newest_batch_left_it(book):
         book.add_score("r", batch, (number - 1, number), "f1", Score(0.5, 0.4, 0.6, 50), (), state)
     book.add_score("other", "12", (12, 12), "f1", Score(0.5, 0.4, 0.6, 50), (), {"sums": [3]})
     assert book.loss_state("r") == {"sums": [2]}
+    book.add_decision("rollback", True, ["by hand"], newest=9)
+    assert book.loss_state("r") is None, "what led to a release that was withdrawn is no evidence any more"
+    assert book.loss_state("other") == {"sums": [3]}
     assert (book.first_file("8-9"), book.scored_upto("r"), book.scored_upto()) == (8, 11, 12)
 
 
