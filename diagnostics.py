@@ -31,7 +31,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline import agenda, cli, dataset, files, journal, records, releases, serving, views, words
+from pipeline import agenda, cli, dataset, files, intake, journal, records, releases, serving, views, words
 from pipeline.cli import Result, log
 from pipeline.config import Config
 from pipeline.errors import CheckFailed, FileError, UsageError
@@ -177,6 +177,12 @@ def timings(config: Config, book: Records) -> Check:
     return Check(views.timings(config, book))
 
 
+def choices(config: Config, book: Records) -> Check:
+    """Tell whether the rows in hand were ingested under the columns and cleaning that the config has now."""
+    told = intake.of_other_choices(config, book)
+    return Check(config.contract, [told] if told else [], told or None)
+
+
 def texts(config: Config, book: Records) -> Check:
     """Compare the journal and the files that people read with the records that they were made from."""
     listing, latest = config.ingested / "ingestedfiles.txt", config.models / "latestscore.txt"
@@ -195,9 +201,12 @@ def texts(config: Config, book: Records) -> Check:
     if live is not None and latest.exists():
         score = records.score_text(views.latest_score(config, book, live))
         other += [latest] if latest.read_text("utf-8", "replace") != score else []
-    wrong = [
-        f"{path}: not what is on record; {journal.REPAIR} has the next run write it anew" for path in other
-    ]
+    how = (
+        "the next run writes it"
+        if agenda.unfinished(config)
+        else f"{journal.REPAIR} has the next run write it"
+    )
+    wrong = [f"{path}: not what is on record; {how} anew" for path in other]
     told = journal.differs(config, book)
     return Check([str(path) for path in other], [*wrong, told] if told else wrong)
 
@@ -205,6 +214,7 @@ def texts(config: Config, book: Records) -> Check:
 CHECKS: dict[str, Callable[[Config, Records], Check]] = {
     "python": python,
     "packages": packages,
+    "choices": choices,
     "production": production,
     "texts": texts,
     "statistics": statistics,

@@ -206,11 +206,8 @@ def write_table(config: Config, book: Records, most: int | None) -> int:
 
 def _check_contract(config: Config, book: Records) -> None:
     """Raise ConfigError if rows were ingested under other columns than the config has now."""
-    if book.other_contract(config.contract):
-        raise ConfigError(
-            f"{config.file}: columns, cleaning or task are not those that the rows in {config.ingested} were ingested "
-            "with; undo the change, or read all files again with `python ingestion.py --rebuild`"
-        )
+    if told := intake.of_other_choices(config, book):
+        raise ConfigError(told)
 
 
 def _count(counts: Counts, file: FileRecord) -> None:

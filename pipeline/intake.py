@@ -60,6 +60,16 @@ class Taken:
         return Taken(self.file, flaws=self.flaws, told=told)
 
 
+def of_other_choices(config: Config, book: Records) -> str:
+    """Say so if the rows on record were ingested under other choices than the config has now; empty if not."""
+    if not book.other_contract(config.contract):
+        return ""
+    return (
+        f"{config.file}: columns, cleaning or task are not those that the rows in {config.ingested} were ingested "
+        "with; undo the change, or read all files again with `python ingestion.py --rebuild`"
+    )
+
+
 def _with_labels(config: Config) -> tuple[Columns, bool]:
     """Give the columns, the target with the labels that the live model learnt, and if it has them from there.
 

@@ -65,7 +65,10 @@ def opened(config: Config, reading: bool = False) -> Iterator[Records]:
         try:
             yield book
         except PipelineError:
-            seal_again(config, book, seal)
+            if (
+                book.has_files()
+            ):  # else it may be in the place of a database that is lost, which is no end to seal
+                seal_again(config, book, seal)
             raise
         seal_again(config, book, seal)
 
@@ -82,9 +85,13 @@ def changed(config: Config) -> str:
 
 def _check_complete(config: Config, book: Records) -> None:
     """Raise FileError if the database lacks rows that the journal has: then it's no place to go on from."""
+    if told := _short(config, book):
+        raise FileError(told)
+
+
+def _short(config: Config, book: Records) -> str:
     lost = len(_read(config)[0].keys() - _rows(book).keys())
-    if lost:
-        raise FileError(_told(config, f"{lost:,} row(s) short of what {JOURNAL} has"))
+    return _told(config, f"{lost:,} row(s) short of what {JOURNAL} has") if lost else ""
 
 
 def _told(config: Config, wrong: str) -> str:
@@ -137,10 +144,13 @@ def _whole(file: BinaryIO) -> int:
 
 # ---------------------------------------------------------------------------------------------- comparing, repairing
 def differs(config: Config, book: Records) -> str:
-    """Say so if the journal isn't what the database has; empty if it is, or if a run is under way or was cut off."""
+    """Say so if the journal isn't what the database has; empty if it is.
+
+    While a run is under way, or after one that was cut off, the journal may lack rows, never the database.
+    """
     seal = _seal(config)
     if seal is None:
-        return ""
+        return _short(config, book)
     there, damaged = _read(config)
     other = len(dict(there.items() ^ _rows(book).items()))
     if not (other or damaged) or seal != _seal(config):

@@ -451,7 +451,9 @@ class Records:
         What was known when a release was last withdrawn by hand is evidence of nothing any more.
         """
         since = scores.c.last_file > self.withdrawn_upto()
-        query = sa.select(scores.c.state).where(scores.c.release == release, scores.c.state.is_not(None), since)
+        query = sa.select(scores.c.state).where(
+            scores.c.release == release, scores.c.state.is_not(None), since
+        )
         newest = self._column(query.order_by(scores.c.last_file.desc(), scores.c.id.desc()).limit(1))
         return json.loads(newest[0]) if newest else None
 

@@ -142,6 +142,24 @@ def test_a_column_that_says_nothing_is_told(project):
     assert "column activity is missing in 100 % of the rows" in told
 
 
+def test_columns_that_the_rows_were_not_ingested_with_are_told_before_the_next_run_stops(deployed):
+    deployed.configure("    complaints: {type: number, min: 0, max: 50}\n", "")
+    told = deployed.call("diagnostics.py")
+    assert told.code == 70
+    assert "`python ingestion.py --rebuild`" in told.complaint
+
+
+def test_what_the_next_run_will_write_anyway_is_told_without_a_remedy(redeployed):
+    assert "all is well" in redeployed.call("diagnostics.py").out
+    redeployed.call("deployment.py", "--rollback")
+    told = redeployed.call("diagnostics.py").out
+    assert "latestscore.txt: not what is on record; the next run writes it anew" in told
+    redeployed.call("diagnostics.py", "--repair")
+    assert "--repair" not in redeployed.call("diagnostics.py").out
+    redeployed.call("fullprocess.py")
+    assert "all is well" in redeployed.call("diagnostics.py").out
+
+
 def test_a_python_too_old_is_told(project, monkeypatch):
     monkeypatch.setattr(diagnostics, "OLDEST_PYTHON", (9, 9))
     with project.book() as book:

@@ -140,6 +140,27 @@ def test_records_of_a_program_that_was_cut_off_are_no_place_to_go_on_from_if_the
     assert kept.query("select count(*) from decisions where id = 1") == [(1,)]
 
 
+def test_records_that_lack_rows_are_told_although_no_run_sealed_them(kept):
+    kept.ingested(journal.SEAL).unlink()
+    database(kept).unlink()
+    for script, flag in (("diagnostics.py", ""), ("deployment.py", "--verify")):
+        told = kept.call(script, *[flag] * bool(flag))
+        assert "row(s) short of what records.journal has" in told.out + told.err
+        assert journal.REPAIR in told.out + told.err
+
+
+def test_a_database_that_was_lost_with_its_journal_is_put_back_and_gone_on_with(kept, tmp_path):
+    copy, before = tmp_path / "a backup.db", everything(kept)
+    copy.write_bytes(database(kept).read_bytes())
+    for path in (database(kept), kept.ingested(journal.JOURNAL), kept.ingested(journal.SEAL)):
+        path.unlink()
+    assert "empty" in refused(kept)
+    database(kept).write_bytes(copy.read_bytes())
+    assert kept.does("fullprocess.py")["ingested"]["files"] == 1
+    assert everything(kept)["releases"][: len(before["releases"])] == before["releases"]
+    assert kept.call("deployment.py", "--verify").code == 0
+
+
 def test_looking_at_records_while_a_run_is_at_work_finds_no_damage(kept):
     """The seal is read, then the run begins and writes, then the rest is read."""
     whole = journal._read
