@@ -134,15 +134,36 @@ def sha256(path: Path) -> str:
 
 
 @contextmanager
+def _folder(path: Path) -> Iterator[int]:
+    number = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield number
+    finally:
+        os.close(number)
+
+
+def _lock_if_it_can_be(folder: int) -> None:
+    """Lock a folder. Raise BlockingIOError if another has it; network file systems may know no locks of folders."""
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise
+    except OSError:
+        pass
+
+
+@contextmanager
 def lock(path: Path) -> Iterator[None]:
     """Hold the one writer's lock; the kernel lets it go when the holder dies, however it dies.
 
+    The file says who holds it; the folder is locked, too, because a file can be deleted while its holder is at work.
     Raise Busy, with the holder's process id, if another run has it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+") as file:
+    with path.open("a+") as file, _folder(path.parent) as folder:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock_if_it_can_be(folder)
         except BlockingIOError:
             file.seek(0)
             holder = file.read().strip() or "unknown"

@@ -225,6 +225,16 @@ def test_a_second_process_is_told_who_holds_the_lock(tmp_path):
     assert subprocess.run(command, cwd=ROOT).returncode == 0
 
 
+def test_who_deletes_the_file_of_the_lock_gets_no_second_run_in(tmp_path):
+    path = tmp_path / ".lock"
+    with files.lock(path):
+        path.unlink()
+        with pytest.raises(Busy, match="holds the lock"), files.lock(path):
+            pass
+    with files.lock(path):
+        pass
+
+
 def test_a_killed_holder_frees_the_lock_and_an_error_does_too(tmp_path):
     path = tmp_path / ".lock"
     run_to_death(f"with files.lock(Path({str(path)!r})): os.kill(os.getpid(), 9)")
