@@ -26,8 +26,8 @@ JOURNAL = "records.journal"
 SEAL = "records.seal"
 DAMAGED = ".damaged"  # the ending of a database that was replaced
 REPLACED = "records.damaged.journal"  # the same of a server's, as text
+REPAIR = records.REPAIR
 HASH = 16  # hex digits of a line's hash: against accidents, not against attackers
-REPAIR = "`python diagnostics.py --repair`"
 
 Key = tuple[str, int]  # table and primary key
 Rows = dict[Key, str]  # each as JSON

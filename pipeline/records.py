@@ -27,6 +27,7 @@ from pipeline.spreadsheets import harmless
 
 SCHEMA_VERSION = "0004"  # the newest revision in pipeline/migrations/versions
 
+REPAIR = "`python diagnostics.py --repair`"  # of damaged records: see `journal`
 PACKAGES = "requirements-postgresql.txt"
 EXAMPLE = "postgresql://user@host:5432/name"
 TALK = {  # to a server
@@ -621,11 +622,17 @@ def opened(url: str, reading: bool = False, as_it_is: bool = False) -> Iterator[
             _upgrade(engine)
         yield Records(engine)
     except sa.exc.DBAPIError as problem:
-        raise FileError(f"{shown(url)}: database error: {' '.join(str(problem.orig).split())}") from None
+        raise FileError(f"{shown(url)}: database error: {_advised(problem.orig)}") from None
     except sqlite3.DatabaseError as problem:  # while it was copied
-        raise FileError(f"{shown(url)}: database error: {problem}") from None
+        raise FileError(f"{shown(url)}: database error: {_advised(problem)}") from None
     finally:
         engine.dispose()
+
+
+def _advised(problem: BaseException | None) -> str:
+    """Give a driver's words in one line, with the remedy where the file is damaged."""
+    damaged = getattr(problem, "sqlite_errorname", "") in ("SQLITE_CORRUPT", "SQLITE_NOTADB")
+    return " ".join(str(problem).split()) + (f"; make it anew with {REPAIR}" if damaged else "")
 
 
 def _engine(url: str, pool: type[sa.Pool] | None = None) -> sa.Engine:

@@ -505,6 +505,13 @@ def test_a_damaged_database_is_told_in_one_line(deployed):
     refused = deployed.call("fullprocess.py")
     assert refused.code == 74
     assert "records.db" in refused.complaint
+    for script, flag in (
+        ("fullprocess.py", "--status"),
+        ("deployment.py", "--list"),
+        ("deployment.py", "--verify"),
+    ):
+        told = deployed.call(script, flag)
+        assert (told.code, "diagnostics.py --repair" in told.complaint) == (74, True)
 
 
 def test_a_full_disk_is_told_in_one_line_and_the_next_run_goes_on(deployed):
