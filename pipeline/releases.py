@@ -10,6 +10,7 @@ import hmac
 import json
 import logging
 import os
+import re
 import shutil
 import stat
 from collections.abc import Collection, Mapping, Sequence
@@ -35,11 +36,20 @@ READABLE = (
     "latestscore.txt",
     "ingestedfiles.txt",
 )  # linked beside `current`, where readers look for them
+NAME = re.compile(r"\d{8}T\d{6}Z-[0-9a-f]{8}(-\d+)?")  # of a release; all else there isn't ours
 LEAST_KEY = 16  # bytes
 log = logging.getLogger("pipeline")
 
 FORMAT = 1  # of manifests; one more when an older version of this project couldn't serve the release any more
 LIBRARIES = ("numpy", "pandas", "scikit-learn", "skops")  # whose versions decide what a model file means
+OWN_HASH = "sha256"  # of all other facts of a manifest; manifests of earlier versions have none
+FACTS: dict[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(("id", "made_at", "name", "window", "metric", "target", "task"), str),
+    **dict.fromkeys(("score", "features", "typical", "data", "files"), dict),
+    **dict.fromkeys(("proof_scores", "reasons"), list),
+    **dict.fromkeys(("rows", "learnt_upto"), int),
+    "replaced": (str, type(None)),
+}  # in every manifest, also of earlier versions
 
 
 @dataclass(frozen=True)
@@ -123,20 +133,52 @@ def current(config: Config) -> Release | None:
     Raise CheckFailed if production isn't what was deployed.
     """
     link, key = config.production / CURRENT, key_of(config)
-    while link.is_symlink() or link.exists():
-        folder = link.resolve()
+    while link.is_symlink():
+        folder = _led_to(config.production)
         try:
             return verified(folder, key)
         except CheckFailed:
-            if link.resolve() == folder:
+            if _led_to(config.production) == folder:
                 raise  # else others went live meanwhile, and this one was pruned
+    check_link(config.production)
     return None
+
+
+def _led_to(production: Path) -> Path:
+    """Give the folder of the live release. Raise CheckFailed if the link leads to a place where no releases are."""
+    link, releases = production / CURRENT, production / FOLDER
+    target = production / link.readlink()
+    if target.parent.resolve() != releases.resolve():
+        raise CheckFailed(
+            f"{link}: leads to {target}, and not to one of {releases}; make one of them live again with "
+            "`deployment.py --rollback RELEASE`"
+        )
+    return target.resolve()
+
+
+def check_link(production: Path) -> None:
+    """Raise CheckFailed if a folder or file is in the place of the link to what is live."""
+    link = production / CURRENT
+    if link.exists() and not link.is_symlink():
+        raise CheckFailed(
+            f"{link}: a copy, not the link to a release; move it away, and make one live again with `deployment.py "
+            "--rollback RELEASE`"
+        )
+
+
+def live_id(production: Path) -> str | None:
+    """Give the name of the release that the link leads to, whole or not; None if it leads to none."""
+    link = production / CURRENT
+    try:
+        return _led_to(production).name if link.is_symlink() else None
+    except CheckFailed:
+        return None
 
 
 def all_ids(production: Path) -> list[str]:
     """Give the names of all releases on disk, by the clock of the machine when they were made."""
     folder = production / FOLDER
-    return sorted(name for name in os.listdir(folder) if name[0] != ".") if folder.is_dir() else []
+    return sorted(filter(NAME.fullmatch, os.listdir(folder))) if folder.is_dir() else []
 
 
 def all_verified(config: Config) -> dict[str, Release]:
@@ -195,26 +237,56 @@ def verified(folder: Path, key: bytes | None = None) -> Release:
 
     Raise CheckFailed naming the file that differs.
     """
-    advice = "put the file back, or go back with `deployment.py --rollback`"
+    advice = _advice(folder)
+    path = folder / MANIFEST
     try:
-        text = (folder / MANIFEST).read_bytes()
+        text = path.read_bytes()
         if key is not None:
             check_signature(folder, text, key)
-        manifest = json.loads(text)
-        if manifest.get("format", 1) > FORMAT:
+        release = Release(folder, _facts_in(path, text))
+        if (name := release.manifest["id"]) != folder.name:
             raise CheckFailed(
-                f"{folder / MANIFEST}: of a newer version of this project (format {manifest['format']}, not {FORMAT}); "
-                "use that one, or go back with `deployment.py --rollback`"
+                f"{path}: of release {name}; give the folder that name back, or restore it from a copy"
             )
-        hashes = manifest["files"]
+        hashes = release.manifest["files"]
         for name in dict.fromkeys((*READABLE, *hashes)):
             if files.sha256(folder / name) != hashes[name]:
                 raise CheckFailed(f"{folder / name}: not what was deployed (its SHA-256 differs); {advice}")
     except OSError as problem:
         raise CheckFailed(f"{problem.filename or folder}: {problem.strerror}; {advice}") from None
     except (ValueError, KeyError, TypeError):
-        raise CheckFailed(f"{folder / MANIFEST}: damaged; {advice}") from None
-    return Release(folder, manifest)
+        raise CheckFailed(f"{path}: damaged; {advice}") from None
+    return release
+
+
+def _advice(folder: Path) -> str:
+    """Give what helps if a release isn't what was deployed. To go back helps only if it's the live one."""
+    live = folder.parents[1] / CURRENT
+    if live.is_symlink() and live.resolve() == folder.resolve():
+        return "put the file back, or go back with `deployment.py --rollback`"
+    return f"put the file back, or delete {folder}, which isn't live"
+
+
+def _facts_in(path: Path, text: bytes) -> dict[str, Any]:
+    """Give what a manifest says. Raise ValueError, KeyError or TypeError if it isn't as it was written.
+
+    Raise CheckFailed if a newer version wrote it.
+    """
+    manifest = json.loads(text)
+    if not isinstance(manifest, dict):
+        raise TypeError
+    if manifest.get("format", 1) > FORMAT:
+        raise CheckFailed(
+            f"{path}: of a newer version of this project (format {manifest['format']}, not {FORMAT}); "
+            "use that one, or go back with `deployment.py --rollback`"
+        )
+    if OWN_HASH in manifest and manifest.pop(OWN_HASH) != _hash_of(manifest):
+        raise ValueError
+    if not all(isinstance(manifest[name], kind) for name, kind in FACTS.items()):
+        raise TypeError
+    release = Release(path.parent, manifest)
+    _ = release.score, release.features, release.components  # whose names are checked as they are asked for
+    return manifest
 
 
 def make(
@@ -243,11 +315,21 @@ def make(
             (draft / name).write_bytes(content)
             hashes[name] = hashlib.sha256(content).hexdigest()
         manifest = {"id": folder.name, "format": FORMAT, **facts, "libraries": libraries(), "files": hashes}
-        told = _text_of(manifest).encode()
+        told = manifest_text(manifest).encode()
         (draft / MANIFEST).write_bytes(told)
         if key is not None:
             (draft / SIGNATURE).write_text(f"{signature(told, key)}\n", encoding="utf-8")
-    return Release(folder, json.loads(told))  # who deploys it has the files compared with their hashes first
+    manifest = json.loads(_text_of(manifest))  # as whoever reads it has it
+    return Release(folder, manifest)  # who deploys it has the files compared with their hashes first
+
+
+def manifest_text(manifest: dict[str, Any]) -> str:
+    """Give a manifest as it is written, with the hash of its facts."""
+    return _text_of({**manifest, OWN_HASH: _hash_of(manifest)})
+
+
+def _hash_of(manifest: dict[str, Any]) -> str:
+    return hashlib.sha256(_text_of(manifest).encode()).hexdigest()
 
 
 def _text_of(manifest: dict[str, Any]) -> str:
@@ -299,7 +381,8 @@ def check_libraries(release: Release, refuse: bool) -> None:
 
 
 def go_live(production: Path, release: Release) -> None:
-    """Move the link to this release: the one step that deploys."""
+    """Move the link to this release: the one step that deploys. Raise CheckFailed if a folder is in its place."""
+    check_link(production)
     for name in READABLE:
         if not (production / name).is_symlink():
             files.move_link(production / name, f"{CURRENT}/{name}")

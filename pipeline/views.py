@@ -217,7 +217,7 @@ def _decision(row: Any) -> Facts:
 
 def all_releases(config: Config, book: Records) -> list[Facts]:
     """Give every release that ever went live, newest first, and whether it is still on disk."""
-    on_disk, live = set(releases.all_ids(config.production)), _live_id(config)
+    on_disk, live = set(releases.all_ids(config.production)), releases.live_id(config.production)
     return [
         {
             "number": row.number,
@@ -232,11 +232,6 @@ def all_releases(config: Config, book: Records) -> list[Facts]:
         }
         for row in reversed(book.releases())
     ]
-
-
-def _live_id(config: Config) -> str | None:
-    link = config.production / releases.CURRENT
-    return link.resolve().name if link.is_symlink() else None
 
 
 def runs(config: Config, book: Records) -> list[Facts]:

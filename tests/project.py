@@ -197,6 +197,22 @@ class Project:
         """Date the drop folder back, so that a run need not wait to see whether more is coming."""
         os.utime(self.folder / "drop", (1e9, 1e9))
 
+    @contextmanager
+    def manifest(self, release: str = "current") -> Iterator[dict[str, Any]]:
+        """Give the manifest of a release, the live one unless named, to be changed as if it had been written so."""
+        path = self.production(release) / releases.MANIFEST
+        facts = json.loads(path.read_text())
+        del facts[releases.OWN_HASH]
+        yield facts
+        path.write_text(releases.manifest_text(facts))
+
+    def copy_release(self, name: str) -> None:
+        """Put a release of this name beside the live one, with all that is in it."""
+        folder = self.production(f"releases/{name}")
+        shutil.copytree(self.production("current"), folder)
+        with self.manifest(f"releases/{name}") as facts:
+            facts["id"] = name
+
     # ------------------------------------------------------------------------------------------ scripts
     def run(self, script: str, *flags: str, before: tuple[str, ...] = ()) -> Ran:
         """Run a script as cron does: a process, a bare environment, another working directory, no terminal."""

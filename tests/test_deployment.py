@@ -160,21 +160,20 @@ def test_verifying_compares_every_release(redeployed):
 def test_verifying_compares_the_releases_with_the_records(redeployed):
     facts = redeployed.does("deployment.py", "--verify")
     assert facts["parts"] == 3
-    live = redeployed.production("current") / "manifest.json"
-    manifest = json.loads(live.read_text())
-    live.write_text(json.dumps(manifest | {"learnt_upto": 1}))
+    with redeployed.manifest() as manifest:
+        learnt_upto, manifest["learnt_upto"] = manifest["learnt_upto"], 1
     refused = redeployed.call("deployment.py", "--verify")
     assert refused.code == 70
     assert "manifest.json: learnt_upto is 1, and " in refused.complaint
-    live.write_text(json.dumps(manifest))
+    with redeployed.manifest() as manifest:
+        manifest["learnt_upto"] = learnt_upto
     assert redeployed.call("deployment.py", "--verify").code == 0
 
 
 def test_a_score_that_was_not_defined_is_no_difference(redeployed):
     """The proof of a rare outcome may have had none: NaN in the manifest, nothing on record."""
-    live = redeployed.production("current") / "manifest.json"
-    manifest = json.loads(live.read_text())
-    live.write_text(json.dumps(manifest | {"score": manifest["score"] | {"value": math.nan}}))
+    with redeployed.manifest() as manifest:
+        manifest["score"]["value"] = math.nan
     assert "score is None, and " in redeployed.call("deployment.py", "--verify").complaint
     with sqlite3.connect(redeployed.folder / "records.db") as records:
         records.execute("update releases set score = null where id = ?", (manifest["id"],))
@@ -195,8 +194,7 @@ def test_verifying_reads_every_part_of_the_data(redeployed):
 def test_pruning_keeps_the_live_release_and_the_one_before(deployed, others):
     first = deployed.live()
     for day in (1, 2, 3):
-        stray = deployed.production(f"releases/{others}010{day}T000000Z-deadbeef")
-        shutil.copytree(deployed.production(f"releases/{first}"), stray)
+        deployed.copy_release(f"{others}010{day}T000000Z-deadbeef")
     deployed.configure("deployment: {", "deployment: {keep: 2, ")
     challenged(deployed, "--window", "1")
     live = deployed.does("deployment.py")["release"]
@@ -209,7 +207,7 @@ def test_pruning_goes_by_when_a_release_went_live_not_by_the_time_in_its_name(re
     first, second = (one["release"] for one in redeployed.does("deployment.py", "--list")["releases"])
     older = [f"{year}0101T000000Z-deadbeef" for year in (2099, 2098)]
     for name in older:
-        shutil.copytree(redeployed.production(f"releases/{first}"), redeployed.production(f"releases/{name}"))
+        redeployed.copy_release(name)
     went_live = [*older, first, second]
     assert releases.prune(redeployed.production(), redeployed.champion(), 3, went_live) == older[:1]
     assert set(releases.all_ids(redeployed.production())) == {older[1], first, second}
@@ -249,8 +247,7 @@ WHY_NOT = projects.why_no_strace()
 @pytest.mark.skipif(WHY_NOT is not None, reason=str(WHY_NOT))
 def test_a_run_killed_while_it_prunes_leaves_no_half_release(deployed, tmp_path):
     for day in (1, 2):
-        stray = deployed.production(f"releases/2020010{day}T000000Z-deadbeef")
-        shutil.copytree(deployed.production(f"releases/{deployed.live()}"), stray)
+        deployed.copy_release(f"2020010{day}T000000Z-deadbeef")
     deployed.configure("deployment: {", "deployment: {keep: 2, ")
     challenged(deployed, "--window", "1")
     found = projects.points(deployed.copied(tmp_path / "undisturbed"), "deployment.py")
@@ -431,3 +428,110 @@ def test_the_draft_of_a_release_that_was_cut_off_is_cleared_by_the_next(deployed
     challenged(deployed, "--window", "1")
     deployed.call("deployment.py")
     assert not draft.exists()
+
+
+# ---------------------------------------------------------------------------------------------- what is no release
+def swapped(project: Project) -> str:
+    """Give two releases each other's name; give what is complained of."""
+    first, second = releases.all_ids(project.production())
+    folder = project.production("releases")
+    (folder / first).rename(folder / "between")
+    (folder / second).rename(folder / first)
+    (folder / "between").rename(folder / second)
+    return "manifest.json: of release"
+
+
+def led_elsewhere(project: Project) -> str:
+    """Have the link lead to a copy outside of the releases; give what is complained of."""
+    copy = project.folder / str(project.live())
+    shutil.copytree(project.production("current"), copy)
+    project.production("current").unlink()
+    project.production("current").symlink_to(copy)
+    return f"current: leads to {copy}, and not to one of "
+
+
+def made_a_folder(project: Project) -> str:
+    """Do to the link what `cp -rL` does; give what is complained of."""
+    copy = project.production("a copy")
+    shutil.copytree(project.production("current"), copy)
+    project.production("current").unlink()
+    copy.rename(project.production("current"))
+    return "current: a copy, not the link to a release; move it away"
+
+
+LOOKS = [
+    ("fullprocess.py",),
+    ("fullprocess.py", "--status"),
+    ("deployment.py", "--verify"),
+    ("diagnostics.py",),
+    ("scoring.py",),
+]
+
+
+@pytest.mark.parametrize("broken", [swapped, led_elsewhere, made_a_folder])
+def test_what_is_live_is_a_release_of_that_name_in_the_folder_of_releases_or_all_are_told(redeployed, broken):
+    told = broken(redeployed)
+    for script, *flags in LOOKS:
+        ran = redeployed.call(script, *flags)
+        assert (ran.code, script if told in ran.complaint else ran.err) == (70, script)
+
+
+def test_a_link_that_leads_elsewhere_is_put_right_by_going_back(redeployed):
+    live = str(redeployed.live())
+    led_elsewhere(redeployed)
+    assert redeployed.call("deployment.py", "--rollback", live).code == 0
+    assert redeployed.call("deployment.py", "--verify").code == 0
+
+
+def test_a_copy_in_the_place_of_the_link_is_told_until_it_is_moved_away(redeployed):
+    live = str(redeployed.live())
+    made_a_folder(redeployed)
+    refused = redeployed.call("deployment.py", "--rollback", live)
+    assert (refused.code, "move it away" in refused.complaint) == (70, True)
+    redeployed.production("current").rename(redeployed.folder / "moved away")
+    assert redeployed.call("deployment.py", "--rollback", live).code == 0
+    assert redeployed.call("deployment.py", "--verify").code == 0
+
+
+def test_what_has_no_name_of_a_release_is_left_alone(deployed):
+    deployed.configure("deployment: {", "deployment: {keep: 2, ")
+    folder = deployed.production("releases")
+    (folder / "notes.txt").write_text("mind the gap")
+    shutil.copytree(deployed.production("current"), folder / "keep-me")
+    for day in (1, 2):
+        deployed.copy_release(f"2020010{day}T000000Z-deadbeef")
+    challenged(deployed, "--window", "1")
+    assert deployed.call("deployment.py").code == 0
+    assert (folder / "notes.txt").read_text() == "mind the gap"
+    assert (folder / "keep-me" / "manifest.json").exists()
+    assert len(releases.all_ids(deployed.production())) == 2
+    assert deployed.call("deployment.py", "--verify").code == 0
+
+
+FLIPPED = [f'"{fact}":' for fact in ("id", "name", "made_at", "score", "features", "learnt_upto", "recipe")]
+
+
+@pytest.mark.parametrize("now", [True, False], ids=["now", "earlier"])
+@pytest.mark.parametrize("bad", ["[]", "{}", *FLIPPED])
+def test_a_manifest_that_says_something_else_is_damaged_in_one_line(deployed, bad, now):
+    """Also one of an earlier version, which has no hash of its own, unless a fact that it may lack is what's wrong."""
+    path = deployed.production("current/manifest.json")
+    text = path.read_text()
+    if not now:
+        facts = json.loads(text)
+        del facts["sha256"]
+        text = json.dumps(facts)
+        path.write_text(text)
+        assert deployed.call("deployment.py", "--verify").code == 0
+        if "recipe" in bad:
+            return
+    path.write_text(text.replace(bad, f'"{chr(ord(bad[1]) ^ 1)}{bad[2:]}', 1) if bad in FLIPPED else bad)
+    for script, *flags in LOOKS:
+        ran = deployed.call(script, *flags)
+        assert (ran.code, "manifest.json: damaged; put the file back" in ran.complaint) == (70, True)
+
+
+def test_a_value_in_a_manifest_that_was_changed_is_noticed_by_the_next_run(deployed):
+    path = deployed.production("current/manifest.json")
+    path.write_text(path.read_text().replace('"learnt_upto": 2', '"learnt_upto": 3'))
+    assert "manifest.json: damaged" in deployed.call("fullprocess.py").complaint

@@ -96,10 +96,8 @@ def test_an_altered_production_leaves_with_70_and_the_rest_is_told_all_the_same(
 
 def made_with(project: Project, **versions: str) -> None:
     """Say in the manifest of the live release that it was made with other versions."""
-    manifest = project.production("current") / "manifest.json"
-    facts = json.loads(manifest.read_text())
-    facts["libraries"] |= {name.replace("_", "-"): version for name, version in versions.items()}
-    manifest.write_text(json.dumps(facts))
+    with project.manifest() as facts:
+        facts["libraries"] |= {name.replace("_", "-"): version for name, version in versions.items()}
 
 
 def test_a_release_of_other_libraries_is_told_with_what_to_do_and_serves_on(deployed):

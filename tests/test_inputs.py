@@ -223,9 +223,8 @@ def test_before_the_first_release_and_of_its_own_files_nothing_is_recorded(first
 
 def test_a_release_without_a_sketch_is_no_failure(deployed):
     release = deployed.champion()
-    manifest = json.loads((release.folder / "manifest.json").read_text())
-    del manifest["files"]["sketch.json"]
-    (release.folder / "manifest.json").write_text(json.dumps(manifest))
+    with deployed.manifest() as manifest:
+        del manifest["files"]["sketch.json"]
     (release.folder / "sketch.json").unlink()
     facts = dropped(deployed, "week3.csv", clients(150, seed=3, day=15))
     assert facts["inputs"] == []

@@ -1,6 +1,5 @@
 """ONNX beside skops: every model and mix converts and predicts the same, or skops serves and the release says why."""
 
-import json
 import re
 import subprocess
 import sys
@@ -314,9 +313,8 @@ def test_it_can_be_switched_off_for_new_releases_and_for_the_live_one(deployed):
 def test_a_release_made_before_there_was_onnx_keeps_working(deployed):
     folder = deployed.champion().folder
     (folder / releases.ONNX).unlink()
-    manifest = json.loads((folder / releases.MANIFEST).read_text())
-    del manifest["files"][releases.ONNX], manifest["onnx"]
-    (folder / releases.MANIFEST).write_text(json.dumps(manifest))
+    with deployed.manifest() as manifest:
+        del manifest["files"][releases.ONNX], manifest["onnx"]
     assert deployed.call("deployment.py", "--verify").code == 0
     assert "served by skops (it was made before" in deployed.call("deployment.py", "--list").out
     another(deployed)

@@ -1,6 +1,5 @@
 """Releases signed with a key: who can write production but not read the key can put nothing there that is served."""
 
-import json
 import subprocess
 
 import pytest
@@ -32,11 +31,10 @@ def with_key(project: Project, key: str) -> None:
 def forged(project: Project) -> None:
     """Swap the live model for another, and put its hash into the manifest: all hashes are right."""
     live = project.production("current").resolve()
-    manifest = json.loads((live / releases.MANIFEST).read_text())
     other = next((project.folder / "models").glob("*/trainedmodel.skops"))
     (live / releases.MODEL).write_bytes(other.read_bytes() + b" ")
-    manifest["files"][releases.MODEL] = files.sha256(live / releases.MODEL)
-    (live / releases.MANIFEST).write_text(json.dumps(manifest))
+    with project.manifest() as manifest:
+        manifest["files"][releases.MODEL] = files.sha256(live / releases.MODEL)
 
 
 def test_a_signed_production_goes_on_and_signs_what_it_deploys(signed):
