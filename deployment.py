@@ -14,6 +14,7 @@ Writes paths.production/releases/<id>/ and the link paths.production/current
 
 import json
 import math
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from pipeline import (
     cohorts,
     dataset,
     decisions,
+    files,
     holdout,
     journal,
     metrics,
@@ -212,8 +214,17 @@ def _test_rows(config: Config) -> pd.DataFrame:
 
 
 def make_live(config: Config, book: Records, release: Release) -> None:
-    """Move the link, then put the release on record and prune old ones. What is on record was live."""
-    releases.go_live(config.production, release)
+    """Move the link, then put the release on record and prune old ones. What is on record was live.
+
+    If the link can't be moved the release is deleted again: each run would leave another one.
+    """
+    try:
+        releases.go_live(config.production, release)
+    except BaseException:
+        if releases.live_id(config.production) != release.id:
+            with suppress(OSError):  # what went wrong first is what is told
+                files.remove_folder(release.folder)
+        raise
     put_on_record(book, release)
     went_live = [row.id for row in book.releases()]
     for name in releases.prune(config.production, release, config.deployment.keep, went_live):
@@ -346,6 +357,8 @@ def _verify(config: Config, book: Records) -> Result:
     if wrong := journal.changed(config):
         raise FileError(wrong)
     live, parts = releases.current(config), book.parts()
+    if live is not None:
+        releases.check_links(config.production)
     if wrong := book.damage():
         raise FileError(f"{book.engine.url.database}: damaged ({wrong}); make it anew with {journal.REPAIR}")
     if wrong := journal.differs(config, book):

@@ -144,6 +144,8 @@ def production(config: Config, book: Records) -> Check:
     }
     try:
         live = releases.current(config)
+        if live is not None:
+            releases.check_links(config.production)
     except CheckFailed as problem:
         return Check(facts | {"problem": str(problem)}, [str(problem)], str(problem))
     if live is None:

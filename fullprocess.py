@@ -48,6 +48,8 @@ def run(
     due = bool(changed) or force or champion is None or agenda.unfinished(config)
     if dry_run:
         return foretold(config, changed, due, force)
+    if champion is not None:
+        releases.put_links_back(config.production)
     if due:
         agenda.begin(config)
         result = work(config, force)

@@ -110,10 +110,10 @@ def move_link(link: Path, target: str) -> None:
     draft.unlink(missing_ok=True)
     try:
         draft.symlink_to(target)
+        os.replace(draft, link)
     except OSError as problem:
-        problem.filename = os.fspath(link)  # it would name the target, which is a part of a path
+        problem.filename = os.fspath(link)  # it would name the target, a part of a path, or the draft
         raise
-    os.replace(draft, link)
     sync(link.parent)
 
 

@@ -383,10 +383,33 @@ def check_libraries(release: Release, refuse: bool) -> None:
 def go_live(production: Path, release: Release) -> None:
     """Move the link to this release: the one step that deploys. Raise CheckFailed if a folder is in its place."""
     check_link(production)
-    for name in READABLE:
-        if not (production / name).is_symlink():
-            files.move_link(production / name, f"{CURRENT}/{name}")
+    put_links_back(production)
     files.move_link(production / CURRENT, f"{FOLDER}/{release.id}")
+
+
+def _no_links(production: Path) -> list[Path]:
+    """Give the paths beside the live release that aren't the links through which it's read."""
+    paths = [production / name for name in READABLE]
+    return [path for path in paths if not path.is_symlink() or os.readlink(path) != f"{CURRENT}/{path.name}"]
+
+
+def check_links(production: Path) -> None:
+    """Raise CheckFailed if readers don't find what is live where it's linked."""
+    for path in _no_links(production):
+        raise CheckFailed(f"{path}: not the link to what is live; the next run puts it back")
+
+
+def put_links_back(production: Path) -> None:
+    """Make the links to what is live that aren't there, with a word if they were; what is in their place is kept."""
+    for path in _no_links(production):
+        told = "not the link to what is live; put back"
+        if path.exists() and not path.is_symlink():
+            found = path.with_name(_unused(f"{path.name}.found", {*os.listdir(production)}))
+            os.rename(path, found)
+            told += f", what was there is now {found.name}"
+        files.move_link(path, f"{CURRENT}/{path.name}")
+        if live_id(production):
+            log.warning("%s: %s", path, told)
 
 
 def named(config: Config, release_id: str) -> Release:

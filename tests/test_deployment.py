@@ -1,5 +1,6 @@
 """Deployment: what goes live and why, what a release holds, the way back, and production that was tampered with."""
 
+import errno
 import hashlib
 import json
 import math
@@ -11,7 +12,7 @@ from unittest import mock
 
 import pytest
 
-from pipeline import files, releases
+from pipeline import files, releases, watch
 from pipeline.records import Records
 from tests import project as projects
 from tests.project import Project, clients, made_of
@@ -535,3 +536,83 @@ def test_a_value_in_a_manifest_that_was_changed_is_noticed_by_the_next_run(deplo
     path = deployed.production("current/manifest.json")
     path.write_text(path.read_text().replace('"learnt_upto": 2', '"learnt_upto": 3'))
     assert "manifest.json: damaged" in deployed.call("fullprocess.py").complaint
+
+
+# ---------------------------------------------------------------------------------------------- links beside it
+def deleted(path: Path) -> None:
+    """Delete what is there."""
+    path.unlink()
+
+
+def replaced(path: Path) -> None:
+    """Put a file of one's own there."""
+    path.unlink()
+    path.write_text("mine")
+
+
+def relinked(path: Path) -> None:
+    """Have the link lead to another file."""
+    path.unlink()
+    path.symlink_to("/etc/hostname")
+
+
+@pytest.mark.parametrize("name", releases.READABLE)
+@pytest.mark.parametrize("broken", [deleted, replaced, relinked])
+def test_a_link_to_what_is_live_is_told_and_put_back_by_a_run_that_has_nothing_else_to_do(
+    deployed, broken, name
+):
+    deployed.settle()
+    assert deployed.call("fullprocess.py").code == 0
+    assert watch.nothing_changed(deployed.config_file)
+    path = deployed.production(name)
+    broken(path)
+    assert not watch.nothing_changed(deployed.config_file)
+    for script, *flags in (("deployment.py", "--verify"), ("diagnostics.py",)):
+        ran = deployed.call(script, *flags)
+        assert ran.code == 70
+        assert f"{name}: not the link to what is live; the next run puts it back" in ran.complaint
+    assert deployed.does("fullprocess.py", "--dry-run")["due"] is False
+    ran = deployed.call("fullprocess.py")
+    assert (ran.code, f"{name}: not the link to what is live; put back" in ran.complaint) == (0, True)
+    assert path.readlink() == Path("current") / name
+    if broken is replaced:
+        assert ran.complaint.endswith(f"what was there is now {name}.found")
+        assert path.with_name(f"{name}.found").read_text() == "mine"
+    assert watch.nothing_changed(deployed.config_file)
+    assert deployed.call("diagnostics.py").code == 0
+
+
+def test_no_file_is_lost_when_a_link_is_put_back_again(deployed):
+    for text in ("one", "two"):
+        path = deployed.production("latestscore.txt")
+        path.unlink()
+        path.write_text(text)
+        assert deployed.call("fullprocess.py").code == 0
+    assert deployed.production("latestscore.txt.found").read_text() == "one"
+    assert deployed.production("latestscore.txt.found-2").read_text() == "two"
+
+
+def test_a_release_whose_link_cannot_be_moved_is_deleted_again_and_the_next_run_deploys(deployed):
+    live = deployed.live()
+    in_the_way = deployed.production(".current.draft")
+    in_the_way.mkdir()
+    challenged(deployed, "--window", "1")
+    refused = deployed.call("deployment.py")
+    assert (refused.code, refused.err.count("\n")) == (74, 1)
+    assert (deployed.live(), releases.all_ids(deployed.production())) == (live, [live])
+    in_the_way.rmdir()
+    assert deployed.does("deployment.py")["release"] == deployed.live() != live
+
+
+def test_a_release_that_went_live_is_not_deleted_whatever_fails_then(deployed):
+    moved = files.move_link
+
+    def not_synced(link: Path, target: str) -> None:
+        moved(link, target)
+        raise OSError(errno.EIO, "Input/output error", str(link))
+
+    challenged(deployed, "--window", "1")
+    with mock.patch.object(files, "move_link", not_synced):
+        assert deployed.call("deployment.py").code == 74
+    assert deployed.champion().id == deployed.live()
+    assert len(releases.all_ids(deployed.production())) == 2
