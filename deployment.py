@@ -16,7 +16,6 @@ import json
 import math
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -53,6 +52,7 @@ from pipeline.shadows import Shadow
 
 # rows of a proof; with fewer new ones the test table, which no model learns from either, joins it
 LEAST_PROOF = 30
+DAMAGED = "damaged"  # instead of what serves
 
 
 @dataclass(frozen=True)
@@ -70,17 +70,19 @@ def run(
     list: bool = False,
     verify: bool = False,
     sign: bool = False,
-    rollback: str | None = None,
+    rollback: str | bool = False,
 ) -> Result:
     """Deploy the best candidate if it's proven, or list, verify, sign or go back."""
+    if list + verify + sign + (rollback is not False) > 1:
+        raise UsageError("--list, --verify, --sign and --rollback are different things: one at a time")
     if list:
         return _list(config, book)
     if verify:
         return _verify(config, book)
     if sign:
         return _sign(config)
-    if rollback is not None:
-        return _roll_back(config, book, rollback)
+    if rollback is not False:
+        return _roll_back(config, book, None if rollback is True else rollback)
     champion = releases.current(config)
     agenda.begin(config)
     outcome = deploy(config, book, champion, ["asked for by hand"])
@@ -236,20 +238,15 @@ def check_production(config: Config, book: Records, live: Release | None) -> Non
 
     What was made with other versions of libraries is told, or refused with CheckFailed, as configured.
     """
-    known = book.releases()
-    if live is None and known:
-        last = book.last_live()
-        raise CheckFailed(
-            f"{config.production / releases.CURRENT}: gone, and {last} was live; put it back, or go back with "
-            f"`deployment.py --rollback {last}`, or start anew with training.py and deployment.py"
-        )
-    if live is not None and not known and not book.has_files():
+    if live is None:
+        releases.check_lost(config, book)
+        return
+    if not book.releases() and not book.has_files():
         raise FileError(
             f"{book.engine.url.database}: empty, and {live.id} is live: put the database back, or start anew by moving "
             f"{config.production} and {config.ingested} away"
         )
-    if live is not None:
-        releases.check_libraries(live, config.deployment.libraries == "refuse")
+    releases.check_libraries(live, config.deployment.libraries == "refuse")
 
 
 def put_on_record(book: Records, release: Release) -> None:
@@ -318,7 +315,14 @@ def _why_first(metric: Metric, best: Shadow, score: float, truth: np.ndarray) ->
 
 
 def _list(config: Config, book: Records) -> Result:
-    live = releases.current(config)
+    live, problem = None, None
+    try:
+        live = releases.current(config)
+        if live is None:
+            releases.check_lost(config, book)
+    except CheckFailed as wrong:  # the more one wants to know what else there is
+        problem = str(wrong)
+    live_id = live.id if live else releases.live_id(config.production)
     on_disk = releases.all_ids(config.production)
     listed = [
         (row.id, row.metric, row.score, f"{row.model} ({row.window})", json.loads(row.reasons))
@@ -332,11 +336,12 @@ def _list(config: Config, book: Records) -> Result:
         listed.append((live.id, facts["metric"], live.score, told, facts["reasons"]))
     lines, found = [], []
     for name, metric, score, model, reasons in listed:
-        is_live, served = live is not None and name == live.id, _served(config, name)
+        is_live, served = name == live_id, _served(config, name)
         scored = f"{metric} {words.number(score)}"
         lines.append(f"{'*' if is_live else ' '} {name}  {scored}  {model}  {served}  {'; '.join(reasons)}")
         found.append({"release": name, "live": is_live, "score": score, "served": served})
-    return Result("\n".join(lines) or "no releases yet", {"releases": found})
+    lines += [problem] if problem else []
+    return Result("\n".join(lines) or "no releases yet", {"releases": found, "problem": problem})
 
 
 def _served(config: Config, name: str) -> str:
@@ -344,7 +349,7 @@ def _served(config: Config, name: str) -> str:
     try:
         release = releases.verified(config.production / releases.FOLDER / name, releases.key_of(config))
     except CheckFailed:
-        return "damaged"
+        return DAMAGED
     return serving.told(release.manifest, config.deployment.onnx)
 
 
@@ -357,7 +362,9 @@ def _verify(config: Config, book: Records) -> Result:
     if wrong := journal.changed(config):
         raise FileError(wrong)
     live, parts = releases.current(config), book.parts()
-    if live is not None:
+    if live is None:
+        releases.check_lost(config, book)
+    else:
         releases.check_links(config.production)
     if wrong := book.damage():
         raise FileError(f"{book.engine.url.database}: damaged ({wrong}); make it anew with {journal.REPAIR}")
@@ -394,22 +401,54 @@ def _on_record_otherwise(row: Any, release: Release) -> str:
     return f"{other[0]} is {kept[other[0]]!r}, and {found[other[0]]!r} on record" if other else ""
 
 
-def _roll_back(config: Config, book: Records, release_id: str) -> Result:
-    """Make an earlier release live: the named one, or the one that the live one replaced."""
-    link = config.production / releases.CURRENT
-    live = Path(link.readlink()).name if link.is_symlink() else None
-    if not release_id:  # asked of the records, because the live release may be what is broken
-        release_id = next((row.replaced or "" for row in book.releases() if row.id == live), "")
-        if not release_id:
-            raise DataError(
-                f"{config.production}: no release to go back to; name one with --rollback RELEASE"
-            )
-    release = releases.named(config, release_id)
+def _roll_back(config: Config, book: Records, named: str | None) -> Result:
+    """Make an earlier release live: the named one, or the one before. What was live is withdrawn."""
+    releases.check_link(config.production)
+    live, last = releases.live_id(config.production), book.last_live()
+    release = _whole(config, _before(config, book, live) if named is None else named)
+    withdrawn = next((one for one in (live, last) if one and one != release.id), None)
+    if release.id == live and withdrawn is None:
+        return Result(f"live already: {live}; nothing was done", {"release": live, "withdrawn": None})
+    book.check_writable()  # else it would be live without a record
     agenda.begin(config)  # the next run writes the texts, the call list and the report of what is live now
     releases.go_live(config.production, release)
     put_on_record(book, release)
-    _record_rollback(book, live, release, "asked for by hand")
-    return Result(f"live again: {release.id}; withdrawn: {live}", {"release": release.id, "withdrawn": live})
+    if withdrawn:  # else the link was put back
+        _record_rollback(book, withdrawn, release, "asked for by hand")
+    told = f"live again: {release.id}" + (f"; withdrawn: {withdrawn}" if withdrawn else "")
+    return Result(told, {"release": release.id, "withdrawn": withdrawn})
+
+
+def _before(config: Config, book: Records, live: str | None) -> str:
+    """Give the release to go back to, asked of the records: the live one may be what is broken.
+
+    Where the link isn't as they have it, a rollback that has no record yet is what is finished. Raise DataError if
+    there's none to go back to.
+    """
+    replaced, last = {row.id: row.replaced for row in book.releases()}, book.last_live()
+    before = replaced.get(live) if live == last else live if live in replaced else last
+    if live is None or not before:
+        raise DataError(f"{config.production}: no release to go back to; name one with --rollback RELEASE")
+    if before not in releases.all_ids(config.production):
+        gone = f"{before}, the release before {live}, is gone, pruned or deleted"
+        raise DataError(f"{config.production}: {gone}; {_others(config, live)}")
+    return before
+
+
+def _whole(config: Config, name: str) -> Release:
+    """Give the release of this name. Raise CheckFailed, with those that are whole, if it isn't."""
+    try:
+        return releases.named(config, name)
+    except CheckFailed as problem:
+        live = releases.live_id(config.production)
+        raise CheckFailed(f"{problem}; {_others(config, live)}") from None
+
+
+def _others(config: Config, live: str | None) -> str:
+    """Say which other releases are whole."""
+    others = [name for name in releases.all_ids(config.production) if name != live]
+    whole = ", ".join(name for name in others if _served(config, name) != DAMAGED)
+    return f"whole, for --rollback RELEASE: {whole}" if whole else "no other release is whole"
 
 
 if __name__ == "__main__":
@@ -433,7 +472,8 @@ if __name__ == "__main__":
             "--rollback",
             {
                 "nargs": "?",
-                "const": "",
+                "const": True,
+                "default": False,
                 "metavar": "RELEASE",
                 "help": "go back, to the one before or to this",
             },

@@ -144,7 +144,9 @@ def production(config: Config, book: Records) -> Check:
     }
     try:
         live = releases.current(config)
-        if live is not None:
+        if live is None:
+            releases.check_lost(config, book)
+        else:
             releases.check_links(config.production)
     except CheckFailed as problem:
         return Check(facts | {"problem": str(problem)}, [str(problem)], str(problem))

@@ -529,6 +529,11 @@ class Records:
             found = connection.exec_driver_sql("PRAGMA integrity_check(1)").scalar_one()
         return "" if found == "ok" else " ".join(str(found).split())
 
+    def check_writable(self) -> None:
+        """Find out whether records can be written now, by a transaction that changes nothing."""
+        with self.engine.begin() as connection:
+            connection.execute(releases.delete().where(releases.c.id == ""))
+
     # ------------------------------------------------------------------------------------------------ all of it
     def everything(
         self, newest: Mapping[str, int], changed: Collection[tuple[str, int]] = ()

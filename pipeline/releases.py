@@ -18,11 +18,14 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import chain, count
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline import files
 from pipeline.config import Config, Feature
 from pipeline.errors import CheckFailed, FileError, UsageError
+
+if TYPE_CHECKING:
+    from pipeline.records import Records
 
 CURRENT = "current"
 FOLDER = "releases"
@@ -166,6 +169,20 @@ def check_link(production: Path) -> None:
         )
 
 
+def check_lost(config: Config, book: "Records") -> None:
+    """Raise CheckFailed, where nothing is live, if the records say that something was."""
+    last = book.last_live()
+    if last is None:
+        return
+    there = all_ids(config.production)
+    named = last if last in there else "RELEASE"
+    back = f"go back with `deployment.py --rollback {named}`, or " if there else ""
+    raise CheckFailed(
+        f"{config.production / CURRENT}: gone, and {last} was live; put it back, or {back}start anew with training.py "
+        "and deployment.py"
+    )
+
+
 def live_id(production: Path) -> str | None:
     """Give the name of the release that the link leads to, whole or not; None if it leads to none."""
     link = production / CURRENT
@@ -201,8 +218,14 @@ def key_of(config: Config) -> bytes | None:
 
 
 def read_key(path: Path) -> bytes:
-    """Give a key. Raise FileError if everybody can read it or nearly nothing is in it."""
-    key = path.read_bytes().strip()
+    """Give a key. Raise FileError if it can't be read, if everybody can, or if nearly nothing is in it."""
+    try:
+        key = path.read_bytes().strip()
+    except OSError as problem:
+        raise FileError(
+            f"{path}: {problem.strerror}, and it is deployment.key_file; put it back, or make another and sign the "
+            "releases with it (`deployment.py --sign`)"
+        ) from None
     if path.stat().st_mode & stat.S_IRWXO:
         raise FileError(f"{path}: open to every user of this machine; close it with `chmod o= {path}`")
     if len(key) < LEAST_KEY:

@@ -58,6 +58,7 @@ def champion(config: Config, book: Records) -> Facts | None:
     """
     live = releases.current(config)
     if live is None:
+        releases.check_lost(config, book)
         return None
     since, why = _went_live(book, live)
     taken = {

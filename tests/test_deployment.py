@@ -7,12 +7,14 @@ import math
 import re
 import shutil
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from unittest import mock
 
 import pytest
 
-from pipeline import files, releases, watch
+from pipeline import files, records, releases, watch
+from pipeline.errors import FileError
 from pipeline.records import Records
 from tests import project as projects
 from tests.project import Project, clients, made_of
@@ -616,3 +618,127 @@ def test_a_release_that_went_live_is_not_deleted_whatever_fails_then(deployed):
         assert deployed.call("deployment.py").code == 74
     assert deployed.champion().id == deployed.live()
     assert len(releases.all_ids(deployed.production())) == 2
+
+
+# ---------------------------------------------------------------------------------------------- what is said of it
+ROLLBACKS = "select count(*) from decisions where kind = 'rollback'"
+
+
+def test_going_back_to_what_is_live_does_nothing_and_says_so(redeployed):
+    live = redeployed.live()
+    ran = redeployed.call("deployment.py", "--rollback", str(live))
+    assert (ran.code, ran.out) == (0, f"live already: {live}; nothing was done\n")
+    assert redeployed.query(ROLLBACKS) == [(0,)]
+
+
+def test_a_link_that_is_put_back_withdraws_nothing_and_another_release_what_was_live(redeployed):
+    first, second = releases.all_ids(redeployed.production())
+    for named, withdrawn in ((second, None), (first, second)):
+        redeployed.production("current").unlink()
+        facts = redeployed.does("deployment.py", "--rollback", named)
+        assert facts == {"release": named, "withdrawn": withdrawn}
+    assert redeployed.query(ROLLBACKS) == [(1,)]
+
+
+def test_a_rollback_is_refused_while_it_can_not_be_recorded(redeployed):
+    live, patient = redeployed.live(), records._sqlite_settings
+
+    def hasty(connection, *others):
+        patient(connection, *others)
+        connection.execute("PRAGMA busy_timeout = 0")
+
+    database = sqlite3.connect(redeployed.folder / "records.db")
+    with closing(database) as other, mock.patch.object(records, "_sqlite_settings", hasty):
+        other.execute("begin immediate")
+        refused = redeployed.call("deployment.py", "--rollback")
+    assert (refused.code, "database is locked" in refused.complaint) == (74, True)
+    assert redeployed.live() == live
+    assert redeployed.call("deployment.py", "--rollback").code == 0
+
+
+def test_a_rollback_that_was_not_recorded_is_finished_when_asked_for_again(redeployed):
+    first, second = releases.all_ids(redeployed.production())
+    with mock.patch.object(Records, "add_decision", side_effect=FileError("records.db: the disk is full")):
+        assert redeployed.call("deployment.py", "--rollback").code == 74
+    assert redeployed.live() == first
+    assert redeployed.does("deployment.py", "--rollback") == {"release": first, "withdrawn": second}
+    assert redeployed.query(ROLLBACKS) == [(1,)]
+    assert redeployed.call("deployment.py", "--rollback").code == 65
+
+
+@pytest.mark.parametrize("how", ["altered", "dangling", "lost"])
+def test_the_list_has_what_can_be_listed_and_what_is_wrong(redeployed, how):
+    first, second = releases.all_ids(redeployed.production())
+    if how == "altered":
+        damaged(redeployed.production("current/trainedmodel.skops"), how)
+    elif how == "dangling":
+        shutil.rmtree(redeployed.production(f"releases/{second}"))
+    else:
+        redeployed.production("current").unlink()
+    ran = redeployed.call("deployment.py", "--list")
+    assert ran.code == 0
+    assert redeployed.does("deployment.py", "--list")["problem"] == ran.out.splitlines()[-1]
+    assert ran.out.startswith(f"  {first}  roc_auc")
+    assert ran.out.splitlines()[-1].startswith(str(redeployed.production()))
+    assert (f"* {second}" in ran.out, "  damaged  " in ran.out) == (how == "altered",) * 2
+
+
+def test_advice_on_a_damaged_release_that_is_not_live_is_not_to_go_back(redeployed):
+    first, _ = releases.all_ids(redeployed.production())
+    folder = redeployed.production(f"releases/{first}")
+    damaged(folder / "latestscore.txt", "altered")
+    told = redeployed.call("deployment.py", "--verify").complaint
+    assert "--rollback" not in told
+    assert f"put the file back, or delete {folder}, which isn't live" in told
+
+
+def test_a_rollback_that_can_not_be_names_the_releases_that_are_whole(redeployed):
+    first, _ = releases.all_ids(redeployed.production())
+    other = "20200101T000000Z-deadbeef"
+    damaged(redeployed.production(f"releases/{first}/latestscore.txt"), "altered")
+    for flags in ([], [first]):
+        refused = redeployed.call("deployment.py", "--rollback", *flags)
+        assert (refused.code, refused.complaint.split("; ")[-1]) == (70, "no other release is whole")
+    redeployed.copy_release(other)
+    refused = redeployed.call("deployment.py", "--rollback")
+    assert (refused.code, refused.complaint.split("; ")[-1]) == (
+        70,
+        f"whole, for --rollback RELEASE: {other}",
+    )
+    shutil.rmtree(redeployed.production(f"releases/{first}"))
+    refused = redeployed.call("deployment.py", "--rollback")
+    assert refused.code == 65
+    assert f"{first}, the release before {redeployed.live()}, is gone, pruned" in refused.complaint
+    assert refused.complaint.endswith(f"whole, for --rollback RELEASE: {other}")
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [["--list", "--rollback"], ["--verify", "--rollback", "x"], ["--sign", "--list"], ["--rollback", ""]],
+)
+def test_flags_that_exclude_each_other_and_an_empty_name_are_refused_with_64(redeployed, flags):
+    live = redeployed.live()
+    refused = redeployed.call("deployment.py", *flags)
+    assert (refused.code, refused.err.count("\n")) == (64, 1)
+    assert redeployed.live() == live
+
+
+@pytest.mark.parametrize("lost", ["current", "releases", ""])
+def test_lost_production_is_told_alike_by_all_and_no_release_is_advised_that_is_gone(redeployed, lost):
+    second = redeployed.live()
+    if lost == "releases":
+        shutil.rmtree(redeployed.production(f"releases/{second}"))
+        redeployed.production("current").unlink()
+    elif lost:
+        redeployed.production("current").unlink()
+    else:
+        shutil.rmtree(redeployed.production())
+    way = {
+        "current": f"go back with `deployment.py --rollback {second}`, or ",
+        "releases": "go back with `deployment.py --rollback RELEASE`, or ",
+        "": "",
+    }[lost]
+    for script, *flags in [look for look in LOOKS if look != ("scoring.py",)]:
+        ran = redeployed.call(script, *flags)
+        assert ran.code == 70
+        assert f"current: gone, and {second} was live; put it back, or {way}start anew" in ran.complaint

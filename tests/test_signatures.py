@@ -77,7 +77,7 @@ def test_a_release_whose_files_are_damaged_is_not_signed(signed):
 @pytest.mark.parametrize(
     ("break_it", "told"),
     [
-        (lambda path: path.unlink(), "No such file"),
+        (lambda path: path.unlink(), "No such file or directory, and it is deployment.key_file"),
         (lambda path: path.write_text("short\n"), "make one with `openssl rand -hex 32`"),
         (lambda path: path.chmod(0o644), "chmod o="),
     ],

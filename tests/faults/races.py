@@ -109,7 +109,7 @@ def _deploying(project: Project, deployments: int) -> str:
     for number in range(deployments):
         with files.lock(cli.lock_file(config)), journal.opened(config) as book:
             if number % BACK == BACK - 1:
-                live = deployment.run(config, book, rollback="").facts["release"]
+                live = deployment.run(config, book, rollback=True).facts["release"]
             else:
                 parts, model = made[number % len(made)]
                 draft = project.folder / "a model"
