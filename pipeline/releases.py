@@ -151,12 +151,12 @@ def _led_to(production: Path) -> Path:
     """Give the folder of the live release. Raise CheckFailed if the link leads to a place where no releases are."""
     link, releases = production / CURRENT, production / FOLDER
     target = production / link.readlink()
-    if target.parent.resolve() != releases.resolve():
+    if os.path.realpath(target.parent) != os.path.realpath(releases):
         raise CheckFailed(
             f"{link}: leads to {target}, and not to one of {releases}; make one of them live again with "
             "`deployment.py --rollback RELEASE`"
         )
-    return target.resolve()
+    return releases / target.name
 
 
 def check_link(production: Path) -> None:
@@ -250,8 +250,8 @@ def check_signature(folder: Path, manifest: bytes, key: bytes) -> None:
     found = path.read_text("utf-8", "replace").strip() if path.exists() else ""
     if not hmac.compare_digest(found.encode(), signature(manifest, key).encode()):
         raise CheckFailed(
-            f"{path}: not signed with the key in deployment.key_file; go back with `deployment.py --rollback`, or sign "
-            "what is there with `deployment.py --sign` if you know where it's from"
+            f"{path}: not signed with the key in deployment.key_file; {_way_out(folder)}, or sign what is there with "
+            "`deployment.py --sign` if you know where it's from"
         )
 
 
@@ -260,7 +260,7 @@ def verified(folder: Path, key: bytes | None = None) -> Release:
 
     Raise CheckFailed naming the file that differs.
     """
-    advice = _advice(folder)
+    advice = f"put the file back, or {_way_out(folder)}"
     path = folder / MANIFEST
     try:
         text = path.read_bytes()
@@ -282,12 +282,11 @@ def verified(folder: Path, key: bytes | None = None) -> Release:
     return release
 
 
-def _advice(folder: Path) -> str:
-    """Give what helps if a release isn't what was deployed. To go back helps only if it's the live one."""
-    live = folder.parents[1] / CURRENT
-    if live.is_symlink() and live.resolve() == folder.resolve():
-        return "put the file back, or go back with `deployment.py --rollback`"
-    return f"put the file back, or delete {folder}, which isn't live"
+def _way_out(folder: Path) -> str:
+    """Give what helps if a release can't be mended: to go back, but only if it's the live one."""
+    if os.path.realpath(folder.parents[1] / CURRENT) == os.path.realpath(folder):
+        return "go back with `deployment.py --rollback`"
+    return f"delete {folder}, which isn't live"
 
 
 def _facts_in(path: Path, text: bytes) -> dict[str, Any]:
@@ -301,7 +300,7 @@ def _facts_in(path: Path, text: bytes) -> dict[str, Any]:
     if manifest.get("format", 1) > FORMAT:
         raise CheckFailed(
             f"{path}: of a newer version of this project (format {manifest['format']}, not {FORMAT}); "
-            "use that one, or go back with `deployment.py --rollback`"
+            f"use that one, or {_way_out(path.parent)}"
         )
     if OWN_HASH in manifest and manifest.pop(OWN_HASH) != _hash_of(manifest):
         raise ValueError

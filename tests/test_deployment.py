@@ -471,7 +471,14 @@ LOOKS = [
 ]
 
 
-@pytest.mark.parametrize("broken", [swapped, led_elsewhere, made_a_folder])
+def looped(project: Project) -> str:
+    """Have the link lead to itself; give what is complained of."""
+    project.production("current").unlink()
+    project.production("current").symlink_to("current")
+    return "current: leads to "
+
+
+@pytest.mark.parametrize("broken", [swapped, led_elsewhere, made_a_folder, looped])
 def test_what_is_live_is_a_release_of_that_name_in_the_folder_of_releases_or_all_are_told(redeployed, broken):
     told = broken(redeployed)
     for script, *flags in LOOKS:
@@ -666,13 +673,15 @@ def test_a_rollback_that_was_not_recorded_is_finished_when_asked_for_again(redep
     assert redeployed.call("deployment.py", "--rollback").code == 65
 
 
-@pytest.mark.parametrize("how", ["altered", "dangling", "lost"])
+@pytest.mark.parametrize("how", ["altered", "dangling", "lost", "looped"])
 def test_the_list_has_what_can_be_listed_and_what_is_wrong(redeployed, how):
     first, second = releases.all_ids(redeployed.production())
     if how == "altered":
         damaged(redeployed.production("current/trainedmodel.skops"), how)
     elif how == "dangling":
         shutil.rmtree(redeployed.production(f"releases/{second}"))
+    elif how == "looped":
+        looped(redeployed)
     else:
         redeployed.production("current").unlink()
     ran = redeployed.call("deployment.py", "--list")

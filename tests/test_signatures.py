@@ -68,6 +68,15 @@ def test_another_key_is_told_until_everything_is_signed_with_it(signed):
     assert signed.call("fullprocess.py").code == 0
 
 
+def test_of_one_that_is_not_live_the_advice_is_not_to_go_back(signed):
+    """That would withdraw a good model."""
+    name = "20200101T000000Z-deadbeef"
+    signed.copy_release(name)
+    told = signed.call("deployment.py", "--verify").complaint
+    assert ("not signed" in told, "--rollback" in told) == (True, False)
+    assert f"delete {signed.production(f'releases/{name}')}, which isn't live, or sign" in told
+
+
 def test_a_release_whose_files_are_damaged_is_not_signed(signed):
     live = signed.production("current").resolve()
     (live / releases.MODEL).write_bytes(b"damaged")
