@@ -416,6 +416,8 @@ def _roll_back(config: Config, book: Records, named: str | None) -> Result:
     if withdrawn:  # else the link was put back
         _record_rollback(book, withdrawn, release, "asked for by hand")
     told = f"live again: {release.id}" + (f"; withdrawn: {withdrawn}" if withdrawn else "")
+    if not release.comparable(config):
+        told += f"; {config.file} names other columns or another target, so the next run trains a successor"
     return Result(told, {"release": release.id, "withdrawn": withdrawn})
 
 

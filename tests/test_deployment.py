@@ -321,6 +321,17 @@ def test_there_is_no_way_back_from_the_first_release(deployed):
     assert "no release to go back to" in refused.complaint
 
 
+def test_a_rollback_that_the_config_will_not_let_stand_says_so(deployed):
+    first = deployed.live()
+    deployed.configure("    complaints: {type: number, min: 0, max: 50}\n", "")
+    deployed.call("ingestion.py", "--rebuild")
+    deployed.drop("week3.csv", clients(80, seed=3))
+    assert deployed.does("fullprocess.py")["outcome"] == "deployed"
+    told = deployed.call("deployment.py", "--rollback")
+    assert (told.code, deployed.live()) == (0, first)
+    assert "names other columns or another target, so the next run trains a successor" in told.out
+
+
 @pytest.mark.parametrize("name", ["nothing", "../models", "."])
 def test_a_rollback_to_a_release_that_is_not_there_names_those_that_are(deployed, name):
     refused = deployed.call("deployment.py", "--rollback", name)
