@@ -45,7 +45,9 @@ def sketch_of(
     """
     target = config.columns.target.name
     seen = models.inputs_of(rows, config.columns.features)
-    kinds = {name: feature.type for name, feature in config.columns.features.items()} | {target: "target"}
+    kinds = {name: feature.type for name, feature in config.columns.features.items()} | {
+        target: "target number" if config.task == "regression" else "target"
+    }
     kinds = {name: kind for name, kind in kinds.items() if name not in alike}
     kept = drift.sketch({**seen, target: rows[target]}, kinds, phase_of(config, rows, places))
     why = "it has one value in each file, so a new one tells nothing"
@@ -184,7 +186,8 @@ def _integrity(
     found = [one for one in drift.check_integrity(kept, observed) if one.feature != PREDICTION]
     found.append(labels_contradict(config, rows, kept["contradicting"]))
     if config.replaces:
-        found = [one for one in found if one.test != "one_class"]
+        alike = [("one_class", config.columns.target.name), ("constant", config.columns.target.name)]
+        found = [one for one in found if (one.test, one.feature) not in alike]
     bad = [one for one in found if one.drifted]
     unsure = [one for one in found if one.threshold is None]
     told = "; ".join(one.why for one in bad) or f"nothing is bad by {len(found) - len(unsure)} rules"

@@ -8,9 +8,10 @@ from unittest import mock
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from pipeline import records
-from tests.project import ROOT, Project, clients
+from tests.project import PRICES, ROOT, Project, clients, houses
 
 PAGE = (ROOT / "docs" / "bad_input.md").read_text(encoding="utf-8")
 
@@ -167,6 +168,31 @@ def test_a_constant_feature_is_bad_data(deployed):
 def test_a_feature_in_another_unit_is_bad_data(deployed):
     rows = batch()
     left_out(deployed, rows.assign(activity=rows["activity"] * 1000), "out_of_range", "activity")
+
+
+def test_a_feature_in_a_larger_unit_is_bad_data(deployed):
+    rows = batch()
+    left_out(deployed, rows.assign(activity=rows["activity"] / 1000), "shrunk", "activity")
+
+
+@pytest.mark.parametrize(
+    ("price", "rule"),
+    [(lambda price: price * 1000, "out_of_range"), (lambda price: price / 1000, "shrunk"), (lambda _: 400, "constant")],
+)  # fmt: skip
+def test_a_number_to_predict_is_judged_as_features_are(tmp_path, price, rule):
+    project = Project.made(tmp_path / "prices", PRICES)
+    project.test_table(houses(200, seed=100))
+    project.drop("week1.csv", houses(150, seed=1))
+    project.does("fullprocess.py")
+    release, rows = project.live(), houses(150, seed=2)
+    facts = ran(project, rows.assign(price=price(rows["price"])), "week2.csv")
+    assert [one["kind"] for one in facts["inputs"]] == ["bad data"]
+    assert (rule, "price") in {(one["test"], one["feature"]) for one in facts["drift"] if one["drifted"]}
+    assert (facts["scores"], facts["fits"], project.live()) == ([], 0, release)
+    facts = ran(project, houses(150, seed=3), "week3.csv")
+    assert [one["kind"] for one in facts["inputs"]] == ["none"]
+    assert [score["batch"] for score in facts["scores"]] == ["3"]
+    assert all(one["rows"] <= 300 for one in project.does("training.py")["candidates"])
 
 
 def test_infinities_are_set_aside_with_their_rows(deployed):

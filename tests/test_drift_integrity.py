@@ -12,11 +12,13 @@ from scipy import stats
 from pipeline import drift
 from pipeline.drift import integrity
 
-KINDS = {"n": "number", "d": "date", "c": "category", "label": "target"}
+KINDS = {
+    "n": "number", "d": "date", "c": "category", "label": "target", "size": "number", "price": "target number",
+}  # fmt: skip
 
 
 def columns(rows: int, seed: int) -> dict[str, np.ndarray]:
-    """Give good data: numbers of which 2 % are missing, dates, categories, and 20 % positive."""
+    """Give good data: numbers of which 2 % are missing, dates, categories, 20 % positive, sizes, prices."""
     random = np.random.default_rng(seed)
     numbers = random.normal(50, 10, rows)
     numbers[random.random(rows) < 0.02] = np.nan
@@ -26,6 +28,8 @@ def columns(rows: int, seed: int) -> dict[str, np.ndarray]:
         "d": dates,
         "c": random.choice(["a", "b", "c"], rows),
         "label": random.choice(["no", "yes"], rows, p=[0.8, 0.2]),
+        "size": np.where(random.random(rows) < 0.4, 0, random.lognormal(7, 0.7, rows)),
+        "price": random.lognormal(12, 0.5, rows),
     }
 
 
@@ -45,7 +49,7 @@ def test_nothing_is_wrong_with_good_data_and_every_rule_has_judged():
     assert not any(verdict.drifted for verdict in found)
     assert {verdict.test for verdict in found} == {
         *("too_few_rows", "missing_jumped", "infinities", "out_of_range", "constant", "new_categories"),
-        "one_class",
+        *("shrunk", "one_class"),
     }
     assert all(verdict.threshold is not None for verdict in found)
 
@@ -59,7 +63,11 @@ BAD: dict[tuple[str, str], dict[str, Any]] = {
     ("all_missing", "d"): {"d": np.full(200, "NaT", "datetime64[D]")},
     ("new_categories", "c"): {"c": np.where(np.arange(200) < 10, "z", GOOD["c"])},
     ("out_of_range", "n"): {"n": np.where(np.arange(200) < 20, 1000 * GOOD["n"], GOOD["n"])},
+    ("out_of_range", "price"): {"price": 1000 * GOOD["price"]},
+    ("shrunk", "size"): {"size": GOOD["size"] / 10.76},
+    ("shrunk", "price"): {"price": GOOD["price"] / 1000},
     ("constant", "n"): {"n": np.full(200, 50.0)},
+    ("constant", "price"): {"price": np.full(200, 1.5e5)},
     ("constant", "c"): {"c": np.full(200, "a")},
     ("infinities", "n"): {"n": np.append(GOOD["n"][:-1], np.inf)},
     ("one_class", "label"): {"label": np.full(200, "no")},
@@ -87,6 +95,45 @@ def test_a_few_new_values_are_no_bad_data():
     assert wrong(c=np.append(GOOD["c"][:-1], "z")) == {}
     assert wrong(n=np.append(GOOD["n"][:-1], 500.0)) == {}
     assert wrong(n=np.where(np.arange(200) < 5, np.nan, GOOD["n"])) == {}
+
+
+SMALL: dict[str, tuple[Any, Any]] = {
+    "the month": (1 + np.arange(730) * 12 // 365 % 12, np.ones(600)),
+    "the hour": (np.arange(5000) % 24, np.arange(60) % 3),
+    "complaints, of which there are hardly any": (np.arange(5000) % 50 == 0, np.arange(200) == 0),
+    "rain": (np.where(np.arange(5000) % 5, 0, np.arange(5000) % 61), np.arange(100) % 4 == 3),
+    "degrees": (np.arange(5000) % 31, np.arange(-20, 20) / 20),
+    "a balance": (np.arange(5000) % 901 - 100, np.arange(100)),
+    "a change of another kind": (np.arange(1, 5001), np.arange(1, 1001)),
+    "few rows": (np.arange(1000, 6000), np.arange(1, 20)),
+}
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_what_is_small_at_times_is_in_no_other_unit(name):
+    trained, batch = SMALL[name]
+    kept = drift.sketch({"x": trained}, {"x": "number"})
+    found = {
+        verdict.test: verdict for verdict in drift.check_integrity(kept, drift.observe(kept, {"x": batch}))
+    }
+    assert "shrunk" not in found or not found["shrunk"].drifted
+
+
+def test_a_smaller_unit_is_told_with_what_was_usual():
+    told = wrong(size=GOOD["size"] / 1000)["shrunk", "size"]
+    assert told.startswith("size: 117 of 117 numbers below 184.6, half were 1107 or more, by chance")
+
+
+def test_what_numbers_to_predict_are_missing_is_no_bad_data():
+    assert wrong(price=np.full(200, np.nan)) == {}
+    assert wrong(price=np.where(HALF, np.nan, GOOD["price"])) == {}
+
+
+def test_what_is_predicted_may_grow_further_than_features_do():
+    assert wrong(price=4 * GOOD["price"]) == {}
+    assert set(wrong(n=4 * GOOD["n"])) == {("out_of_range", "n")}
+    few_in_cents = np.where(np.arange(200) < 20, 100 * GOOD["price"], GOOD["price"])
+    assert set(wrong(price=few_in_cents)) == {("out_of_range", "price")}
 
 
 def test_a_later_date_is_no_bad_data():

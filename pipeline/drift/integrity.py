@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pipeline.drift.sketches import Observed, Seen, reach, reference_counts, watched
+from pipeline.drift.sketches import Observed, Seen, reach, reference_counts, sizes
 from pipeline.drift.verdicts import Verdict, no_verdict
 
 ALPHA, TICKS = 0.05, 3650
@@ -24,15 +24,14 @@ def check(kept: Mapping[str, Any], observed: Observed) -> list[Verdict]:
     """Give what each rule says of each column of a batch, what is wrong first. A rule that can't judge says why."""
     names = len(kept["columns"])
     found = [too_few_rows(observed)]
-    for name, column in watched(kept):
+    for name, column in kept["columns"].items():
         seen = observed.columns[name]
-        if seen.trouble or not seen.rows:
+        if column["kind"] == "target":
+            found.append(one_class(name, column, seen, names))
+        elif seen.trouble or not seen.rows:
             found.append(column_unusable(name, seen))
         else:
             found += [rule for rules in RULES[column["kind"]] for rule in rules(name, column, seen, names)]
-    for name, column in kept["columns"].items():
-        if column["kind"] == "target":
-            found.append(one_class(name, column, observed.columns[name], names))
     return sorted(found, key=lambda verdict: (not verdict.drifted, verdict.threshold is not None))
 
 
@@ -86,7 +85,7 @@ def infinities(name: str, column: Mapping[str, Any], seen: Seen, columns: int) -
 
 
 def out_of_range(name: str, column: Mapping[str, Any], seen: Seen, columns: int) -> Iterator[Verdict]:
-    """Bad if surprisingly many rows are further than a tenth of the range beyond what was ever seen."""
+    """Bad if surprisingly many rows are further than `sketches.BEYOND` of the range beyond what was ever seen."""
     present = seen.rows - seen.missing
     if not present:
         return
@@ -98,6 +97,25 @@ def out_of_range(name: str, column: Mapping[str, Any], seen: Seen, columns: int)
     bad = seen.beyond / present >= STRANGE and chance < limit(columns)
     why = f"{name}: {seen.beyond} of {present} numbers beyond {low:.4g} to {high:.4g}{_by(chance)}"
     yield Verdict("out_of_range", bad, chance, limit(columns), why, name)
+
+
+def shrunk(name: str, column: Mapping[str, Any], seen: Seen, columns: int) -> Iterator[Verdict]:
+    """Bad if most numbers that aren't 0 are `sketches.SMALLER` times smaller than the usual one, and surprisingly so.
+
+    What comes in a larger unit stays in the range. Where there were negative numbers, or now are, it can't be told.
+    """
+    before = sizes(column)
+    if before is None or not seen.sizes:
+        return
+    if seen.sizes < LEAST_ROWS:
+        yield no_verdict("shrunk", f"{name}: {seen.sizes} numbers other than 0 of {LEAST_ROWS} needed", name)
+        return
+    chance = surprise(seen.small, seen.sizes, before.small, before.rows)
+    bad = 2 * seen.small > seen.sizes and chance < limit(columns)
+    told = (
+        f"{seen.small} of {seen.sizes} numbers below {before.least:.4g}, half were {before.usual:.4g} or more"
+    )
+    yield Verdict("shrunk", bad, chance, limit(columns), f"{name}: {told}{_by(chance)}", name)
 
 
 def constant(name: str, column: Mapping[str, Any], seen: Seen, columns: int) -> Iterator[Verdict]:
@@ -171,8 +189,9 @@ def _by(chance: float) -> str:
 
 
 RULES = {
-    "number": (missing_jumped, infinities, out_of_range, constant),
+    "number": (missing_jumped, infinities, out_of_range, shrunk, constant),
     "date": (missing_jumped, infinities, constant),  # time goes on: a date may be later than all before
     "category": (missing_jumped, new_categories, constant),
+    "target number": (infinities, out_of_range, shrunk, constant),  # what is missing is known later
 }
 CHANCY = 4  # rules of a column that could fire by chance

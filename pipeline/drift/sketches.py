@@ -10,7 +10,7 @@ import json
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,9 @@ import numpy as np
 MISSING = "(missing)"  # the category of an empty cell, as models see it
 NOTHING = ("nan", "NaT", "<NA>")  # how what isn't there is spelt, where it is no text
 PREDICTION = "(prediction)"  # the column of a model's predictions, watched like a feature
-KINDS = ("number", "date", "category", "target")  # a target is no feature: only `integrity` looks at it
+KINDS = ("number", "date", "category", "target", "target number")
+NUMERIC = ("number", "date", "target number")
+TARGETS = ("target", "target number")  # of classes, of numbers: no features, only `integrity` looks at them
 INFINITE = 1e30  # from here on a number is taken for infinite, as models take it
 GRID = 256  # steps between quantiles that are kept of a number
 PROBABILITIES = np.arange(1, GRID) / GRID
@@ -29,6 +31,10 @@ LEAST_A_PHASE = 20  # training rows of a phase of the season, or nothing is know
 LEAST_SEASON = 0.02  # sd by which phases differ, or there is no season
 MOST_ROWS = 25_000  # of a batch that are sorted: 0.01 sd of a mean are seen in so many, and more cost time
 GOLDEN = 0.618033988749895
+# By so much of the range a number may be beyond what was seen: a target that grows is to be learnt.
+BEYOND = {"number": 0.1, "date": 0.1, "target number": 5.0}
+SMALLER = 6  # times: the usual number hardly changes by so many, and units do (10.8 square feet, 60 seconds)
+RARE = 0.01  # of the numbers, the smallest
 SEASONAL = (
     3.0  # standard errors from which the shapes of phases are taken to differ, and not only their places
 )
@@ -40,7 +46,8 @@ class Seen:
 
     Of more than `MOST_ROWS` rows `counts` and `upto` hold a sample spread evenly, all else holds every row. `upto` is
     how many of the sampled numbers are no greater than each of the sketch's values, `quantiles` are those of
-    `PROBABILITIES`, `beyond` is how many numbers are out of `reach`.
+    `PROBABILITIES`, `beyond` is how many numbers are out of `reach`, `sizes` how many aren't 0, and `small` how many of
+    these are below the least of `Sizes`.
     """
 
     rows: int
@@ -53,8 +60,24 @@ class Seen:
     high: float | None = None
     infinite: int = 0
     beyond: int = 0
+    sizes: int = 0
+    small: int = 0
     categories: Mapping[str, int] | None = None
     trouble: str | None = None
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """The numbers of a column that aren't 0: the usual one (their median), how many there are, and how many are small.
+
+    Small is below `least`: `SMALLER` times smaller than the usual one, and smaller than all but `RARE` of them. `small`
+    may count some too many.
+    """
+
+    usual: float
+    least: float
+    rows: int
+    small: int
 
 
 @dataclass(frozen=True)
@@ -103,7 +126,7 @@ def sketch(
     kept = {}
     for name, kind in kinds.items():
         values = columns[name]
-        numeric = kind in ("number", "date")
+        numeric = kind in NUMERIC
         kept[name] = {
             "kind": kind,
             **(_number_kept(_numbers(values), phase) if numeric else _category_kept(values, phase)),
@@ -289,7 +312,7 @@ def _seen(column: Mapping[str, Any], values: Any, sample: np.ndarray | None) -> 
     nothing = np.zeros(len(reference_counts(column)), int)
     if values is None:
         return Seen(0, 0, nothing, trouble="the column is gone")
-    if column["kind"] not in ("number", "date"):
+    if column["kind"] not in NUMERIC:
         return _categories_seen(column, values)
     try:
         return _numbers_seen(column, _numbers(values), sample)
@@ -319,7 +342,12 @@ def _numbers_seen(column: Mapping[str, Any], values: np.ndarray, sample: np.ndar
         least, most = reach(column)
         beyond += int(np.count_nonzero(finite < least)) if low < least else 0
         beyond += int(np.count_nonzero(finite > most)) if high > most else 0
-    return Seen(len(values), missing, counts, upto, quantiles, mean, low, high, infinite, beyond)
+    seen = Seen(len(values), missing, counts, upto, quantiles, mean, low, high, infinite, beyond)
+    usual = sizes(column)
+    if usual is None or low < 0:
+        return seen
+    small = np.count_nonzero((finite > 0) & (finite < usual.least)) if low < usual.least else 0
+    return replace(seen, sizes=int(np.count_nonzero(finite)), small=int(small))
 
 
 def _categories_seen(column: Mapping[str, Any], values: Any) -> Seen:
@@ -329,15 +357,27 @@ def _categories_seen(column: Mapping[str, Any], values: Any) -> Seen:
 
 
 def reach(column: Mapping[str, Any]) -> tuple[float, float]:
-    """Give the least and the greatest number that isn't out of range: a tenth of the range beyond what was seen."""
+    """Give the least and the greatest number that isn't out of range: `BEYOND` of the range beyond what was seen."""
     low, high = column["values"][0], column["values"][-1]
-    margin = 0.1 * (high - low)
+    margin = BEYOND[column["kind"]] * (high - low)
     return low - margin, high + margin
+
+
+def sizes(column: Mapping[str, Any]) -> Sizes | None:
+    """Give what is known of the size of a column's numbers. None if some were negative, or all 0: they have no size."""
+    values, upto = np.asarray(column["values"]), np.asarray(column["upto"], int)
+    if column["infinite"] or upto[values < 0].any() or not (values > 0).any():
+        return None
+    upto = upto[values > 0] - upto[values <= 0].max(initial=0)
+    values = values[values > 0]
+    rare, usual = values[upto.searchsorted([RARE * upto[-1], 0.5 * upto[-1]])]
+    least = min(rare, usual / SMALLER)
+    return Sizes(float(usual), float(least), int(upto[-1]), int(upto[values.searchsorted(least)]))
 
 
 def reference_counts(column: Mapping[str, Any]) -> np.ndarray:
     """Give how many training rows are in each bin, the missing ones last."""
-    if column["kind"] in ("number", "date"):
+    if column["kind"] in NUMERIC:
         upto = np.asarray(column["upto"], int)[column["bins"]]
         present = column["rows"] - column["missing"]
         return np.diff(np.concatenate([[0], upto, [present, column["rows"]]]))
@@ -346,7 +386,7 @@ def reference_counts(column: Mapping[str, Any]) -> np.ndarray:
 
 def watched(kept: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Give name and sketch of the columns whose drift is watched: all but a target."""
-    return ((name, column) for name, column in kept["columns"].items() if column["kind"] != "target")
+    return ((name, column) for name, column in kept["columns"].items() if column["kind"] not in TARGETS)
 
 
 # ---------------------------------------------------------------------------------------------- values
