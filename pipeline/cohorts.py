@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow.compute as pc
 
 from pipeline import dataset, drift, inputs
 from pipeline.config import Config
@@ -19,6 +18,8 @@ from pipeline.records import Records
 if TYPE_CHECKING:
     import pandas as pd
 
+FEW = 0.05  # of a file's times, the latest and as many of the earliest, at least one: they may be mistyped
+YEAR = 365.0  # days
 AGES = (1, 7, 30, 90, 365)  # days at which the share of labelled rows is told
 
 
@@ -77,10 +78,23 @@ def newest_times(config: Config, book: Records, time: str) -> tuple[np.ndarray, 
     """Give the numbers of the files that brought rows, and the newest time in the data up to each, in days."""
     numbers, newest = [], []
     for number, part in book.parts():
-        latest = pc.max(dataset.read_part(config.ingested, part, [time])[time]).as_py()
+        times = dataset.read_part(config.ingested, part, [time])[time].drop_null()
         numbers.append(number)
-        newest.append(-np.inf if latest is None else days(np.array([latest], "datetime64[us]"))[0])
+        newest.append(newest_of(days(times.to_numpy())))
     return np.array(numbers, np.int64), np.maximum.accumulate(np.array(newest, float))
+
+
+def newest_of(times: np.ndarray) -> float:
+    """Give the newest of a file's times, in days; -inf if there are none.
+
+    One mistyped date would end every label window for good. So what lies further beyond the times without a `FEW` than
+    a year, and than these times reach, isn't counted. A file of a single row is believed.
+    """
+    if not len(times):
+        return -np.inf
+    place = int((1 - FEW) * (len(times) - 1))
+    early, late = np.partition(times, [-1 - place, place])[[-1 - place, place]]
+    return float(times[times <= late + max(YEAR, late - early)].max())
 
 
 def days(times: Any) -> np.ndarray:

@@ -249,6 +249,19 @@ def test_a_file_of_an_older_time_is_judged_as_any_other_and_replaces_nothing_new
     assert len(table) == 600
 
 
+def test_one_date_far_in_the_future_ends_no_label_window(project):
+    project.configure("scoring: {", "scoring: {label_window: 10, ")
+    project.test_table(clients(400, seed=100))
+    project.drop("week1.csv", clients(300, seed=1))
+    project.drop("week2.csv", clients(10, seed=2, day=15))
+    assert project.does("fullprocess.py")["outcome"] == "first"
+    rows = batch()
+    rows.loc[3, "seen"] = "2099-03-15"
+    assert ran(project, rows)["scores"] == []
+    facts = ran(project, clients(60, seed=4, day=26), "week4.csv")
+    assert [score["rows"] for score in facts["scores"]] == [159]
+
+
 def test_a_clock_set_back_changes_no_order(deployed):
     first = deployed.live()
     with mock.patch.object(records, "now", return_value="2001-01-01T00:00:00Z"):

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from pipeline import cohorts, dataset
 from tests.project import Project, clients
@@ -92,6 +93,44 @@ def test_a_row_counts_with_the_file_that_ended_its_window_or_brought_its_label_l
     }
     assert found == {1: 2, 3: 3, 2: 4}, "the newest file's own rows wait"
     assert rows[dataset.FILE].is_monotonic_increasing
+
+
+def test_one_mistyped_date_ends_no_window(project):
+    project.configure("scoring: {", WINDOW)
+    for number, day in enumerate((1, 5, 26), 1):
+        rows = clients(20, seed=number, day=day)
+        rows.loc[3, "seen"] = "2099-03-05" if number == 2 else rows["seen"][3]
+        project.drop(f"{number}.csv", rows)
+    project.does("ingestion.py")
+    with project.book() as book:
+        rows = cohorts.countable(project.config, book, dataset.load(project.config.ingested, book.parts()))
+        assert cohorts.labelled_rows(project.config, book, upto=2) == 0
+    assert (len(rows), set(rows[dataset.FILE])) == (39, {3}), "the row of 2099 waits, and no other does"
+
+
+YEARS = [365.0 * year for year in range(10)]
+
+
+@pytest.mark.parametrize(
+    ("times", "newest"),
+    [
+        ([], -np.inf),
+        ([5], 5),
+        ([5, 20], 20),
+        ([5, 30_000], 5),
+        ([5, 6, 7, 30_000], 7),
+        ([-40_000, *range(10), 30_000], 9),
+        ([*range(40), 30_000, 31_000], 39),
+        ([*range(8), 30_000, 31_000], 31_000),
+        ([*range(20), 380], 380),
+        (YEARS, YEARS[-1]),
+        ([*YEARS, 5400], 5400),
+        ([*YEARS, 30_000], YEARS[-1]),
+    ],
+)
+def test_the_newest_time_of_a_file_is_none_that_lies_far_beyond_nearly_all_others(times, newest):
+    assert cohorts.newest_of(np.array(times, float)) == newest
+    assert cohorts.newest_of(np.array(times[::-1], float)) == newest
 
 
 def test_label_delays_are_told_by_the_time_of_the_data(tmp_path):
