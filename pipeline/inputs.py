@@ -50,7 +50,7 @@ def sketch_of(
     }
     kinds = {name: kind for name, kind in kinds.items() if name not in alike}
     kept = drift.sketch({**seen, target: rows[target]}, kinds, phase_of(config, rows, places))
-    why = "it has one value in each file, so a new one tells nothing"
+    why = "it has one value in most files, so a new one tells nothing"
     return _bounded(kept, target, dict.fromkeys(alike, why)) | {"contradicting": contradicting(config, rows)}
 
 
@@ -263,7 +263,7 @@ def diagnose(config: Config, book: Records, alarms: Mapping[int, bool]) -> list[
         verdicts = json.loads(row.verdicts)
         upto = [first for first in alarms if first <= row.file]
         risen = bool(upto) and alarms[max(upto)]
-        kind, sentence = _meaning(verdicts, risen, row.file in left)
+        kind, sentence = _meaning(verdicts, risen, row.file in left, _unscored(book, row))
         book.tell_input(row.id, kind, sentence)
         estimate = None if row.estimate is None else json.loads(row.estimate)
         named = {"file": names.get(row.file, str(row.file)), "number": row.file}
@@ -287,12 +287,19 @@ def kinds_of(told: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{name: one[name] for name in ("file", "number", "kind", "sentence", "estimate")} for one in told]
 
 
-def _meaning(verdicts: list[dict[str, Any]], risen: bool, left: bool) -> tuple[str, str]:
+def _unscored(book: Records, row: Any) -> str:
+    """Give why the loss on the rows of a file isn't known; empty if it is."""
+    if not row.labelled:
+        return "none of its rows has a known outcome"
+    return "its outcomes aren't scored yet" if row.file > book.scored_upto() else ""
+
+
+def _meaning(verdicts: list[dict[str, Any]], risen: bool, left: bool, unscored: str) -> tuple[str, str]:
     """Give kind and sentence of a file's trouble: did the loss rise, is the file left out of what is learnt from?"""
     wrong = list(dict.fromkeys(way[1] or "the rows" for way in ways_of(verdicts)))
     moved = [one["feature"] for one in verdicts if one["test"] == features.TEST and one["drifted"]]
     names = [name for name in moved if name not in (None, PREDICTION)]
-    found = drift.diagnosis(risen, names, wrong if left else [], PREDICTION in moved)
+    found = drift.diagnosis(risen, names, wrong if left else [], PREDICTION in moved, unscored)
     if left and wrong:
         why = next(one["why"] for one in verdicts if one["test"] == INTEGRITY)
         return found.kind, f"{found.sentence}; till then its rows are left out ({_clipped(why)})"

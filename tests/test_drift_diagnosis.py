@@ -34,10 +34,42 @@ def test_the_sentence_names_the_columns():
     assert (
         "age, city moved, and with it the predictions" in diagnosis(True, ["age", "city"], [], True).sentence
     )
-    assert "bad data in income, the loss rose too" in diagnosis(True, ["age"], ["income"], True).sentence
+    assert (
+        "bad data in income, and the loss had risen already"
+        in diagnosis(True, ["age"], ["income"], True).sentence
+    )
     assert "a, b, c, d, e and 2 more moved" in diagnosis(False, list("abcdefg"), [], False).sentence
 
 
-def test_without_a_loss_alarm_nobody_is_told_to_retrain():
-    for features, bad, predictions in itertools.product([[], ["a"]], [[], ["b"]], [False, True]):
-        assert "retrain" not in diagnosis(False, features, bad, predictions).sentence
+ANY = list(itertools.product([[], ["a"]], [[], ["b"]], [False, True], ["", "no outcome"]))
+
+
+def test_nobody_is_told_what_to_train_or_to_keep():
+    for alarm, others in itertools.product([False, True], ANY):
+        said = diagnosis(alarm, *others).sentence
+        assert "retrain" not in said
+        assert "keep" not in said
+
+
+def test_the_loss_rose_where_the_alarm_fired_and_nowhere_else():
+    for features, bad, predictions, unscored in ANY:
+        quiet = diagnosis(False, features, bad, predictions, unscored).sentence
+        alarmed = diagnosis(True, features, bad, predictions, unscored).sentence
+        assert ("the loss had risen already" if bad or unscored else "the loss rose") in alarmed
+        for claim in (
+            "did not rise",
+            "as they were",
+            "had risen",
+            "the loss rose and",
+            "the loss rose while",
+        ):
+            assert claim not in quiet
+
+
+def test_a_loss_that_is_not_known_is_no_loss_that_did_not_rise():
+    unknown = diagnosis(False, ["age"], [], False, "none of its rows has a known outcome")
+    assert unknown.kind == "covariate shift"
+    assert "none of its rows has a known outcome, so whether the loss rose isn't known" in unknown.sentence
+    assert "no rise of the loss is proven" in diagnosis(False, ["age"], [], False).sentence
+    assert "no rise of the loss is proven" in diagnosis(False, [], [], False).sentence
+    assert "whether the loss rose isn't known" in diagnosis(False, [], [], False, "no outcome").sentence

@@ -91,7 +91,7 @@ def test_what_has_one_value_a_file_is_not_watched_and_it_is_said(project):
     assert [one["kind"] for one in facts["inputs"]] == ["none"]
     (unwatched,) = [one for one in facts["drift"] if one["feature"] == "week"]
     assert (unwatched["threshold"], unwatched["drifted"]) == (None, False)
-    assert "one value in each file" in (project.folder / "reports" / "report.html").read_text()
+    assert "it has one value in most files" in (project.folder / "reports" / "report.html").read_text()
 
 
 SEASONS = {"none": None, "week": [0, 1, 6, 0], "year": [2, 2, 2, 3], "day": [0, 0, 0, 0], "3": [2, 0, 0, -1]}
@@ -156,8 +156,9 @@ def test_files_without_any_label_are_watched_too_and_the_score_is_estimated(depl
     facts = dropped(deployed, "week3.csv", unlabelled(rows.assign(activity=rows["activity"] + 40)))
     assert facts["scores"] == []
     (told,) = facts["inputs"]
-    assert told["kind"] == "harmless covariate shift"
+    assert told["kind"] == "covariate shift"
     assert "activity moved" in told["sentence"]
+    assert "none of its rows has a known outcome, so whether the loss rose isn't known" in told["sentence"]
     assert 0 < told["estimate"]["brier"] < 0.25
     moved = {one["feature"] for one in facts["drift"] if one["drifted"]}
     assert moved == {None, "activity", PREDICTION}
@@ -172,6 +173,26 @@ def test_a_changed_relationship_is_told_from_a_change_of_the_rows(deployed):
     (told,) = facts["inputs"]
     assert told["kind"] == "concept shift"
     assert facts["outcome"] == "deployed"
+
+
+def test_what_is_said_of_the_loss_is_what_is_known_of_it(deployed):
+    deployed.configure("policy: adaptive", "policy: never")
+    rows = clients(150, seed=3, day=15)
+    known = [
+        dropped(deployed, "as before.csv", rows)["inputs"][0]["sentence"],
+        dropped(deployed, "unknown.csv", unlabelled(clients(150, seed=4, day=16)))["inputs"][0]["sentence"],
+        dropped(deployed, "few.csv", clients(30, seed=5, day=17))["inputs"][0]["sentence"],
+    ]
+    assert known[0].endswith("no rise of the loss is proven")
+    assert known[1].endswith("none of its rows has a known outcome, so whether the loss rose isn't known")
+    assert known[2].endswith("its outcomes aren't scored yet, so whether the loss rose isn't known")
+    facts = dropped(deployed, "older.csv", clients(150, seed=6, day=18).assign(activity=90))
+    assert "loss" not in facts["inputs"][0]["sentence"], "bad data aren't scored"
+    moved = clients(150, seed=7, day=19)
+    facts = dropped(deployed, "moved.csv", moved.assign(activity=np.minimum(99, moved["activity"] + 25)))
+    (told,) = facts["inputs"]
+    assert told["kind"] == "harmless covariate shift"
+    assert told["sentence"].endswith("no rise of the loss is proven: no reason by itself to train anew")
 
 
 def test_evidence_is_carried_from_file_to_file_and_no_file_counts_twice(deployed):

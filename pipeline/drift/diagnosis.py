@@ -14,41 +14,44 @@ class Diagnosis:
 
 
 def diagnosis(
-    loss_alarm: bool, feature_drift: list[str], bad_data: list[str], prediction_drift: bool
+    loss_alarm: bool,
+    feature_drift: list[str],
+    bad_data: list[str],
+    prediction_drift: bool,
+    unscored: str = "",
 ) -> Diagnosis:
     """Tell bad data, concept shift and covariate shift apart.
 
-    `feature_drift` and `bad_data` name columns. Bad data come first: a broken column moves features, predictions and
-    loss alike, and no model trained on it is any good. A loss that rose while neither a feature nor the predictions
-    moved is a changed relationship. If they moved and the loss rose, it may be both: what labels can't tell apart, the
-    sentence doesn't either.
+    `feature_drift` and `bad_data` name columns; `unscored` says why the loss on these rows isn't known, where it isn't.
+    Bad data come first: a broken column moves features, predictions and loss alike, and no model trained on it is any
+    good. A loss that rose while neither a feature nor the predictions moved is a changed relationship. If they moved
+    and the loss rose, it may be both: what labels can't tell apart, the sentence doesn't either. That no alarm fired
+    proves no loss as before, and what to train is for the run to decide, so neither is said.
     """
+    rose = "the loss had risen already" if unscored or bad_data else "the loss rose"
     if bad_data:
-        rose = "the loss rose too" if loss_alarm else "the loss has not risen yet"
-        return Diagnosis(
-            "bad data",
-            f"bad data in {_some(bad_data)}, {rose}: have the source put right before anything is trained on it",
-        )
+        told = f"bad data in {_some(bad_data)}{f', and {rose}' if loss_alarm else ''}"
+        return Diagnosis("bad data", f"{told}: have the source put right before anything is trained on it")
     moved = _moved(feature_drift, prediction_drift)
     if loss_alarm and not moved:
         return Diagnosis(
             "concept shift",
-            "the loss rose while neither a feature nor the predictions moved: the same rows now mean something else; "
-            "retrain on rows since the change, and look for what changed in the world or in how labels are made",
+            f"{rose} while neither a feature nor the predictions were found to move: the same rows now mean something "
+            "else, which only rows since the change show; look for what changed in the world or in how labels are made",
         )
     if loss_alarm:
         return Diagnosis(
             "covariate shift with harm",
-            f"the loss rose and {moved}: the model meets rows it knows little of, and what they mean may have changed "
-            "too; retrain with the newest rows, and look at the loss in the range that is new",
+            f"{rose} and {moved}: the model meets rows it knows little of, and what they mean may have changed too; "
+            "look at the loss in the range that is new",
         )
+    known = (
+        f"{unscored}, so whether the loss rose isn't known" if unscored else "no rise of the loss is proven"
+    )
     if moved:
-        return Diagnosis(
-            "harmless covariate shift",
-            f"{moved}, but on rows labelled so far the loss did not rise: keep the model, and watch the loss as "
-            "labels come",
-        )
-    return Diagnosis("none", "no sign of trouble: loss, features and predictions are as they were")
+        kind = "covariate shift" if unscored else "harmless covariate shift"
+        return Diagnosis(kind, f"{moved}; {known}: no reason by itself to train anew")
+    return Diagnosis("none", f"no sign of trouble: features and predictions weren't found to move; {known}")
 
 
 def _moved(features: list[str], predictions: bool) -> str:
