@@ -173,6 +173,30 @@ def _of_each_key(rows: pa.Table) -> pa.Table:
     return rows.take(pa.array(np.sort(held)))
 
 
+def labels_replaced(ingested: Path, parts: list[tuple[int, str]], target: str) -> int:
+    """Give how many rows of the last of these parts hold with another label than was known of their key before.
+
+    A row of a later time is about another moment, and may well have another label.
+    """
+    *earlier, (_, newest) = parts
+    own = _labelled(read_part(ingested, newest), target)
+    keys = own[KEY].combine_chunks()
+    before = [_labelled(read_part(ingested, name), target) for _, name in earlier]
+    before = [part.filter(pc.is_in(part[KEY], keys)) for part in before]
+    if not before:
+        return 0
+    held = _of_each_key(pa.concat_tables(before))
+    holds = _of_each_key(pa.concat_tables([held, own]))
+    both = held.join(holds, [KEY, RANK], right_suffix=" now", join_type="inner")
+    return pc.sum(pc.not_equal(both[target], both[f"{target} now"])).as_py() or 0
+
+
+def _labelled(part: pa.Table, target: str) -> pa.Table:
+    """Give key, rank and label of the rows that have one."""
+    rows = _kept(part).select([KEY, RANK, target])
+    return rows.filter(rows[target].is_valid())
+
+
 def _without_marks(rows: pa.Table) -> pa.Table:
     marks = {DONE, DROPPED, KEY, RANK, FILES}
     return rows.select([name for name in rows.column_names if name not in marks])

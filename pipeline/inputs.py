@@ -29,6 +29,8 @@ PATIENCE = 3  # files in a row that are bad in the same way: that's how data are
 LARGEST = 290_000  # bytes of a sketch; features that don't fit in are not watched
 NORMAL, UNJUDGED = "new normal", "not judged"  # kinds of trouble that `drift.diagnosis` doesn't know
 NONE = "none"  # the one that it calls no trouble
+RELABELLED = "labels_replaced"  # a verdict that is told, and makes no file bad: the later label holds
+CHANGED = "labels changed"  # the kind of trouble that is
 INTEGRITY = "integrity"  # the verdict on all rules of `drift.integrity`
 
 Way = tuple[str, str | None]  # in which a file is bad: rule and column
@@ -141,7 +143,8 @@ def watch(config: Config, book: Records, champion: Release | None, model=None) -
         state, moved = drift.judge_features(state, kept, observed, str(number))
         state["batches"] = []  # the records know which were counted
         wrong = _integrity(config, kept, observed, rows)
-        found = [*wrong, *moved, *_unwatched(kept), *drift.stability(kept, observed)]
+        replaced = labels_replaced(config, book, number, rows)
+        found = [*wrong, *replaced, *moved, *_unwatched(kept), *drift.stability(kept, observed)]
         book.add_input(
             file=number,
             release=champion.id,
@@ -196,6 +199,26 @@ def _integrity(
 
 def _unwatched(kept: Mapping[str, Any]) -> list[Verdict]:
     return [no_verdict(features.TEST, f"{name}: {why}", name) for name, why in kept["unwatched"].items()]
+
+
+def labels_replaced(config: Config, book: Records, number: int, rows: "pd.DataFrame") -> list[Verdict]:
+    """Say whether `integrity.JUMP` of a file's labels replace another label of the same row; nothing if few can.
+
+    The later one holds, and that may be right: who stayed may leave. The parts are only read where enough of the labels
+    are of rows that had one.
+    """
+    target = config.columns.target.name
+    labelled = int(rows[target].notna().sum())
+    if not config.cleaning.key or config.cleaning.same_key == "reject":
+        return []
+    first = book.labelled_rows(number, number)
+    if labelled - first < max(integrity.LEAST_ROWS, integrity.JUMP * labelled):
+        return []
+    parts = [(one, part) for one, part in book.parts() if one <= number]
+    replaced = dataset.labels_replaced(config.ingested, parts, target)
+    drifted = replaced >= max(integrity.LEAST_ROWS, integrity.JUMP * labelled)
+    why = f"{target}: {replaced} of {labelled} labels replace another label of the same row"
+    return [Verdict(RELABELLED, drifted, replaced / labelled, integrity.JUMP, why, target)]
 
 
 def labels_contradict(config: Config, rows: "pd.DataFrame", before: float) -> Verdict:
@@ -263,7 +286,9 @@ def diagnose(config: Config, book: Records, alarms: Mapping[int, bool]) -> list[
         verdicts = json.loads(row.verdicts)
         upto = [first for first in alarms if first <= row.file]
         risen = bool(upto) and alarms[max(upto)]
-        kind, sentence = _meaning(verdicts, risen, row.file in left, _unscored(book, row))
+        kind, sentence = _with_labels(
+            verdicts, *_meaning(verdicts, risen, row.file in left, _unscored(book, row))
+        )
         book.tell_input(row.id, kind, sentence)
         estimate = None if row.estimate is None else json.loads(row.estimate)
         named = {"file": names.get(row.file, str(row.file)), "number": row.file}
@@ -310,6 +335,15 @@ def _meaning(verdicts: list[dict[str, Any]], risen: bool, left: bool, unscored: 
     return NORMAL, told if found.kind == NONE else f"{told}; {found.sentence}"
 
 
+def _with_labels(verdicts: list[dict[str, Any]], kind: str, sentence: str) -> tuple[str, str]:
+    """Give kind and sentence, with a word on labels that were replaced if many were."""
+    why = [one["why"] for one in verdicts if one["test"] == RELABELLED and one["drifted"]]
+    if not why:
+        return kind, sentence
+    told = f"{why[0]}; the later ones hold: look whether they are right"
+    return (CHANGED, told) if kind in (NONE, UNJUDGED) else (kind, f"{sentence}; {told}")
+
+
 def _why_unjudged(verdicts: list[dict[str, Any]]) -> str:
     """Give why no drift could have been seen in a file; empty if it could."""
     unsure = {one["test"]: one["why"] for one in reversed(verdicts) if one["threshold"] is None}
@@ -328,7 +362,7 @@ def _clipped(why: str) -> str:
 
 def ways_of(verdicts: list[dict[str, Any]]) -> list[Way]:
     """Give the ways in which a file is bad."""
-    others = (features.TEST, features.STABILITY, INTEGRITY)
+    others = (features.TEST, features.STABILITY, INTEGRITY, RELABELLED)
     return [(one["test"], one["feature"]) for one in verdicts if one["drifted"] and one["test"] not in others]
 
 

@@ -137,6 +137,10 @@ def test_a_label_that_contradicts_an_earlier_one_takes_its_place_and_is_not_scor
     assert len(ran(project, rows)["scores"]) == 1
     facts = ran(project, rows.assign(exited=1 - rows["exited"]), "week4.csv")
     assert facts["scores"] == []
+    assert facts["inputs"][0]["kind"] == "labels changed"
+    told = "exited: 150 of 150 labels replace another label of the same row; the later ones hold"
+    assert told in facts["inputs"][0]["sentence"]
+    assert told in project.call("fullprocess.py", "--status").out
     assert len(project.rows()) == 450
     table = pd.read_csv(project.ingested("finaldata.csv")).set_index("client")["exited"]
     assert (table[rows["client"]].to_numpy() == 1 - rows["exited"].to_numpy()).all()

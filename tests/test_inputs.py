@@ -358,6 +358,30 @@ def test_a_row_that_a_later_file_corrects_is_learnt_from_again(project):
         assert inputs.sound(project.config, book, rows).all()
 
 
+SAME = {
+    "a few corrections": lambda rows: rows.assign(exited=rows["exited"].where(rows.index > 9, 1 - rows["exited"])),
+    "other features": lambda rows: rows.assign(complaints=(rows["complaints"] + 1) % 6),
+    "a later time": lambda rows: rows.assign(exited=1 - rows["exited"], seen="2025-04-15"),
+    "an older time": lambda rows: rows.assign(exited=1 - rows["exited"], seen="2025-01-15"),
+    "labels of rows that had none": lambda rows: clients(150, seed=9, day=15),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SAME)
+def test_labels_that_stay_or_are_of_another_time_are_not_said_to_be_replaced(project, name):
+    project.configure("scoring: {", "cleaning: {key: [client]}\nscoring: {")
+    project.configure("policy: adaptive", "policy: never")
+    project.test_table(clients(400, seed=100))
+    project.drop("week1.csv", clients(300, seed=1))
+    project.does("fullprocess.py")
+    rows = clients(150, seed=3, day=15)
+    dropped(project, "week3.csv", rows)
+    dropped(project, "unlabelled.csv", unlabelled(clients(150, seed=9, day=15)))
+    (told,) = dropped(project, "week4.csv", SAME[name](rows))["inputs"]
+    assert told["kind"] != "labels changed"
+    assert "replace another" not in told["sentence"]
+
+
 def test_equal_rows_with_other_labels_are_no_bad_data_where_they_always_came(project):
     def visits(rows: int, seed: int) -> pd.DataFrame:
         few = clients(rows, seed=seed).assign(client="shop", activity=50)
