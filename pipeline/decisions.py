@@ -187,7 +187,8 @@ def _due(now: Situation, settings: Retraining, window: str) -> tuple[bool, str]:
         told = f"{TOLD[window]}: no model yet, and {now.rows:,} labelled rows"
         return now.rows >= enough, told if now.rows >= enough else f"{told}: from {enough:,.0f} on"
     age = now.newest - model.upto
-    before = model.rows if window == "all" else now.rows - age * pace
+    # As many as it learnt from there were: with a label window that was switched on fewer count now.
+    before = model.rows if window == "all" else max(model.rows, now.rows - age * pace)
     if age < 1:
         return False, f"{TOLD[window]}: nothing new to learn from"
     if window == "all" and len([one for one in now.kept if one.slot == model.slot]) == 1:

@@ -95,6 +95,11 @@ def test_a_row_counts_with_the_file_that_ended_its_window_or_brought_its_label_l
     assert rows[dataset.FILE].is_monotonic_increasing
 
 
+def test_a_window_that_is_switched_on_while_most_rows_are_too_young_is_no_failure(deployed):
+    deployed.configure("scoring: {", WINDOW)
+    assert ran(deployed, "week3.csv", clients(150, seed=3, day=15))["outcome"] in ("kept", "deployed")
+
+
 def test_one_mistyped_date_ends_no_window(project):
     project.configure("scoring: {", WINDOW)
     for number, day in enumerate((1, 5, 26), 1):
