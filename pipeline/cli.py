@@ -46,7 +46,10 @@ def launch(
     With `records` the step is given the open records as second argument. A step that changes nothing of the project,
     always or with a flag that has `reads=True` in its options, needs no lock.
     """
-    code = main(step, manual, sys.argv, flags, records, locks)
+    try:
+        code = main(step, manual, sys.argv, flags, records, locks)
+    except SystemExit as told:  # --help
+        code = int(told.code or 0)
     if sys.argv[0] in sys.orig_argv:  # this is the program, and not a part of one that is being tested
         leave(code)
     sys.exit(code)
@@ -58,10 +61,20 @@ def leave(code: int) -> None:
     try:
         for stream in (sys.stdout, sys.stderr):
             if stream is not None:
-                stream.flush()
-    except OSError:  # whoever listened is gone: Python tells that in its own way
+                _to_reader(stream.flush)
+    except OSError:  # nothing can be written there: Python tells that in its own way
         return
     os._exit(code)
+
+
+def _to_reader(write: Callable[..., object], *told: object) -> None:
+    """Write to standard output, which whoever reads may close when they have read enough: `... --history | head -1`."""
+    try:
+        write(*told)
+    except (
+        BrokenPipeError
+    ):  # what is still to be flushed goes nowhere: see the note on SIGPIPE in Python's `signal`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def main(
@@ -94,9 +107,9 @@ def main(
         print(f"{argv[0]}: {told}", file=sys.stderr)
         return FileError.exit_code
     if as_json:
-        print(json.dumps(result.facts, allow_nan=False))
+        _to_reader(print, json.dumps(result.facts, allow_nan=False))
     elif result.line:
-        print(result.line)
+        _to_reader(print, result.line)
     return 0
 
 

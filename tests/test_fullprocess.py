@@ -299,6 +299,15 @@ def test_a_look_at_a_new_project_changes_nothing(project, flags, as_json):
     assert project.snapshot() == before
 
 
+@pytest.mark.parametrize("asked", ["fullprocess.py --history", "deployment.py --list", "scoring.py --help"])
+@pytest.mark.parametrize("buffered", ["PYTHONUNBUFFERED=", "PYTHONUNBUFFERED=1"])
+def test_a_reader_who_has_read_enough_is_no_failure(redeployed, asked, buffered):
+    with redeployed.started(*asked.split(), before=("env", buffered)) as process:
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 0
+
+
 @pytest.mark.parametrize("flags", [["--dry-run"], ["--dry-run", "--force"], ["--status"], ["--history"]])
 def test_a_look_at_a_history_changes_nothing(redeployed, flags):
     redeployed.drop("week4.csv", clients(80, seed=4))
