@@ -590,8 +590,24 @@ def looks(config: Config) -> dict[str, str]:
 def history(book: Records) -> tuple[Facts, str]:
     """Give the story of all runs and of what was done by hand, oldest first; and the same in words."""
     told = stories(book)
-    by_hand = [_decision(row) for row in book.decisions() if not row.run]
+    by_hand = [
+        {**_decision(row), "after_run": _run_before(book, row, told)}
+        for row in book.decisions()
+        if not row.run
+    ]
     return {"runs": told, "by_hand": by_hand}, words.history(told, by_hand)
+
+
+def _run_before(book: Records, by_hand: Any, told: list[Facts]) -> int:
+    """Give the number of the run after which something was decided by hand; 0 if that was before any.
+
+    The numbers of decisions tell. Of runs that decided nothing the clock must, which may have been set back.
+    """
+    decided = [row for row in book.decisions() if row.run]
+    known = max((row.run for row in decided if row.id < by_hand.id), default=0)
+    later = min((row.run for row in decided if row.id > by_hand.id), default=math.inf)
+    idle = [run["run"] for run in told if known < run["run"] < later and run["started"] <= by_hand.at]
+    return max([known, *idle])
 
 
 def stories(book: Records, newest: int = 0) -> list[Facts]:
@@ -613,14 +629,20 @@ def stories(book: Records, newest: int = 0) -> list[Facts]:
             "files": _intake(files.get(row.id, [])),
             "scores": [_scored(score, judged, names) for score in scored.get(row.id, [])],
             "inputs": [_input(one, names) for one in book.inputs(run=row.id)],
-            "decisions": [_decision(decision) for decision in decided.get(row.id, [])],
-            "deployed": next((release.id for release in made.get(row.id, [])), None),
+            "decisions": [_after_file(_decision(one), names) for one in decided.get(row.id, [])],
+            "deployed": next((release.id for release in reversed(made.get(row.id, []))), None),
         }
         for row in shown
     ]
     if told and not told[-1]["finished"]:
         told[-1]["state"] = words.UNSURE
     return told
+
+
+def _after_file(decision: Facts, names: dict[int, str]) -> Facts:
+    """Give a decision with the name of the newest file that was known then."""
+    number = decision["facts"].get("newest" if decision["kind"] == "retrain" else "learnt_upto")
+    return {**decision, "after_file": names.get(number)}
 
 
 def _by_run(wanted: set[int], rows: Iterable[Any]) -> dict[int, list[Any]]:

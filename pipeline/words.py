@@ -12,6 +12,7 @@ Facts = dict[str, Any]
 
 NOTHING = "–"
 WIDTH = 110  # columns of text for a terminal
+SIGNS = 8  # batches of a run that are named for signs of drift
 
 # What a metric is called and what its value tells, for people who do not speak scikit-learn.
 METRICS: dict[str, tuple[str, str]] = {
@@ -250,9 +251,9 @@ DECISIONS = {
 
 
 def history(runs: list[Facts], by_hand: list[Facts]) -> str:
-    """Give the story of all runs, and of decisions made by hand between them, oldest first."""
-    told = [(story["started"], run(story)) for story in runs]
-    told += [(decision["at"], _by_hand(decision)) for decision in by_hand]
+    """Give the story of all runs, and of decisions made by hand between them, in the order of their numbers."""
+    told = [((story["run"], 0), run(story)) for story in runs]
+    told += [((decision["after_run"], 1), _by_hand(decision)) for decision in by_hand]
     ordered = sorted(told, key=lambda pair: pair[0])
     return "\n".join(text for _, text in ordered) or "no runs yet: start one with fullprocess.py"
 
@@ -313,8 +314,9 @@ def _scores(story: Facts) -> list[str]:
     told = [f"{score(scored)} on {scored['name']}: {_fired(scored)}" for scored in story["scores"][-3:]]
     earlier = story["scores"][:-3]
     if earlier:
-        signs = sum(bool(scored["fired"]) for scored in earlier) or "none"
-        told.insert(0, f"{counted(len(earlier), 'earlier batch')}, {signs} of them with signs of drift")
+        signs = [f"{one['name']} ({len(one['fired'])} of {one['tests']})" for one in earlier if one["fired"]]
+        where = f"tests found drift in {listed(signs, SIGNS)}" if signs else "no test found drift"
+        told.insert(0, f"{counted(len(earlier), 'earlier batch')}; {where}")
     return told
 
 
@@ -328,16 +330,46 @@ def _fired(scored: Facts) -> str:
 
 
 def _decisions(story: Facts) -> list[tuple[str, str]]:
-    """Give each decision of a run as label and words; what led to the training isn't said again at the deployment."""
-    told, said = [], set[str]()
-    for decision in story["decisions"]:
-        label, opening = DECISIONS.get((decision["kind"], decision["yes"]), (decision["kind"], ""))
-        if label == "deploy" and decision["yes"] and (decision["facts"].get("release") or story["deployed"]):
-            opening = f"release {decision['facts'].get('release') or story['deployed']}"
-        new = [reason for reason in decision["reasons"] if reason not in said]
-        said.update(new)
-        told.append((label, f"{opening}: {'; '.join(new)}"))
+    """Give the decisions of a run as label and words: after its last batch all, after earlier ones what was done.
+
+    What led to a training isn't said again at the deployment.
+    """
+    turns = _turns(story["decisions"])
+    told, left_out = [], 0
+    for turn in turns:
+        said = set[str]()
+        for decision in turn:
+            new = [reason for reason in decision["reasons"] if reason not in said]
+            said.update(new)
+            if decision["yes"] or turn is turns[-1]:
+                after = (
+                    [f"after {decision['after_file']}"] if len(turns) > 1 and decision["after_file"] else []
+                )
+                label, opening = _decided(decision, story["deployed"])
+                told.append((label, ": ".join(filter(None, [*after, opening, "; ".join(new)]))))
+            else:
+                left_out += 1
+    if left_out:
+        others = counted(left_out, "more decision")
+        told.append(("others", f"{others}, to change nothing; `--history --json` has their reasons"))
     return told
+
+
+def _turns(decisions: list[Facts]) -> list[list[Facts]]:
+    """Give the decisions by turn, whether to train before whether to deploy, which goes on record first."""
+    turns, turn = [], list[Facts]()
+    for decision in decisions:
+        turn.insert(0, decision)
+        if decision["kind"] != "deploy":
+            turns.append(turn)
+            turn = []
+    return [*turns, turn] if turn else turns
+
+
+def _decided(decision: Facts, deployed: str | None) -> tuple[str, str]:
+    label, opening = DECISIONS.get((decision["kind"], decision["yes"]), (decision["kind"], ""))
+    release = decision["facts"].get("release") or deployed
+    return label, f"release {release}" if label == "deploy" and decision["yes"] and release else opening
 
 
 def _by_hand(decision: Facts) -> str:

@@ -282,6 +282,7 @@ def test_a_clock_set_back_changes_no_order(deployed):
     told = deployed.call("fullprocess.py", "--history")
     assert (told.code, told.err) == (0, "")
     assert "2001-01-01" in told.out
+    assert re.findall(r"(?m)^Run (\d+)", told.out) == ["1", "2", "3"]
     assert deployed.call("fullprocess.py", "--status").code == 0
 
 

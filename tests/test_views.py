@@ -1,15 +1,17 @@
 """What the records and production say: report, status and history can't tell different numbers."""
 
 import json
+import re
 import shutil
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.metrics import confusion_matrix
 
-from pipeline import cleaning, journal, views
+from pipeline import cleaning, journal, records, views, words
 from pipeline.config import Feature
 from tests.project import PRICES, Project, clients, houses
 
@@ -385,6 +387,59 @@ def test_the_history_tells_what_was_done_by_hand(season, tmp_path):
     last = told(project).splitlines()[-2:]
     assert last[0].startswith("By hand")
     assert f"went back to {first}" in last[1]
+
+
+def test_what_was_done_by_hand_has_its_place_by_number_whatever_the_clock_said(season, tmp_path):
+    project = season.copied(tmp_path / "a project")
+    first = project.query("SELECT id FROM releases ORDER BY number")[0][0]
+    with mock.patch.object(records, "now", return_value="2001-01-01T00:00:00Z"):
+        project.does("deployment.py", "--rollback", first)
+    project.drop("week9.csv", clients(90, seed=9, day=9))
+    project.does("fullprocess.py")
+    heads = [line.split(" ·")[0] for line in told(project).splitlines() if line[0] != " "]
+    assert heads == [
+        *(f"Run {number}" for number in range(1, len(heads) - 1)),
+        "By hand",
+        f"Run {len(heads) - 1}",
+    ]
+
+
+def test_the_history_says_why_it_was_trained_and_then_why_it_was_deployed(season):
+    with season.book() as book:
+        run = next(story for story in views.stories(book) if story["deployed"] and story["run"] > 1)
+    retrain, deploy = [line for line in paragraphs(words.run(run)) if line.startswith(("retrain", "deploy"))]
+    assert re.match(r"retrain +trained challengers: \w+", retrain)
+    assert re.match(rf"deploy +release {run['deployed']}: roc_auc .* against the champion's", deploy)
+
+
+def test_of_a_run_with_many_batches_the_history_tells_what_was_done_and_of_the_rest_how_much(
+    tmp_path, first_run
+):
+    project = first_run.copied(tmp_path / "a project")
+    for week in range(3, 15):
+        project.drop(f"week{week:02}.csv", clients(90, seed=week, day=week, flipped=week > 8))
+    facts = project.does("fullprocess.py")
+    with project.book() as book:
+        story = views.stories(book)[-1]
+        text = paragraphs(words.run(story))
+    done = [one for one in story["decisions"] if one["yes"]]
+    made = [one["facts"]["release"] for one in done if one["kind"] == "deploy"]
+    assert len(made) > 1, "there's something to tell apart"
+    assert story["deployed"] == made[-1] == facts["champion"]["release"]
+    for one in done:
+        (line,) = [line for line in text if f"{one['kind']} after {one['after_file']}: " in line]
+        assert " ".join(one["reasons"][-1].split()) in line
+    assert re.match(r"(retrain|deploy) +after week14.csv: ", text[-2])
+    told = [line for line in text if line.startswith(("retrain", "deploy"))]
+    assert text[-1].startswith(
+        f"others {len(story['decisions']) - len(told)} more decisions, to change nothing"
+    )
+    assert any(line.startswith("score 9 earlier batches; tests found drift in week09.csv (") for line in text)
+
+
+def paragraphs(text: str) -> list[str]:
+    """Give the paragraphs of a story, each on one line."""
+    return [" ".join(part.split()) for part in re.split(r"\n(?=  \w)", text)]
 
 
 def test_columns_of_an_empty_project_are_those_of_the_config(project):
