@@ -200,13 +200,31 @@ def _due(now: Situation, settings: Retraining, window: str) -> tuple[bool, str]:
     cost, surely = ageing(now, model.slot)
     trust = 1 / (DOUBT * expected) ** 2
     cost = (cost * surely + expected * trust) / (surely + trust)
-    due = min(math.sqrt(2 * settings.price / cost) if cost > 0 else math.inf, LATEST * usual)
+    worth, latest = math.sqrt(2 * settings.price / cost) if cost > 0 else math.inf, LATEST * usual
+    due = max(min(worth, latest), settings.cooldown + 1)
     told = (
         f"{TOLD[window]}: trained {age:g} batch(es) ago, now {now.rows / before:.2f} x the labelled rows of then; "
-        f"a batch of age is reckoned to cost {max(cost, 0):.2g} of squared error a row, "
-        f"so a training pays after {due:.1f}"
+        f"a batch of age is reckoned to cost {_cost_told(now, cost)}, {_due_told(worth, latest, due)}"
     )
-    return age >= max(due, settings.cooldown + 1) - 1e-9, told
+    return age >= due - 1e-9, told
+
+
+def _cost_told(now: Situation, cost: float) -> str:
+    """Say what a batch of age costs a row; see `recipes.unit` for its unit."""
+    if cost <= 0:
+        return "nothing"
+    unit = ", where 4 variances of the target are 1" if now.task == "regression" else ""
+    return f"{cost:.2g} of squared error a row{unit}"
+
+
+def _due_told(worth: float, latest: float, due: float) -> str:
+    """Say after how many batches a training is due, and what decided that: ageing, growth or the cool-down."""
+    if due > min(worth, latest):
+        return f"and no training comes before {due:g} batches have (retraining.cooldown)"
+    if worth <= latest:
+        return f"so a training pays after {worth:.1f} batches"
+    pays = "" if worth == math.inf else f"so a training would pay after {worth:.1f} batches; "
+    return f"{pays}by growth of the labelled rows it's due after {latest:.1f} at the latest"
 
 
 def _pace(now: Situation) -> float:
@@ -380,9 +398,10 @@ def _compared(
     scores = metric.score(truth, champion), metric.score(truth, challenger)
     undefined = any(map(math.isnan, scores))
     told = "is not defined" if undefined else f"{scores[1]:.4g} against the champion's {scores[0]:.4g}"
+    unit = ", in the target's unit squared," if now.task == "regression" else ""
     why = (
         f"{metric.name} {told} on the same {len(truth):,} rows of {len(batches)} batch(es) that neither learnt from, "
-        f"squared error {'less' if gain > 0 else 'more'} by {abs(gain):.2g} a row, {confidence:.0%} sure that it's less"
+        f"squared error{unit} {'less' if gain > 0 else 'more'} by {abs(gain):.2g} a row, {confidence:.0%} sure that it's less"
     )
     why += f": {objection}" if objection else ""
     return Proof(*scores, gain, error, len(truth), len(batches), not objection, why, truth, challenger)

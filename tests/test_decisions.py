@@ -4,6 +4,7 @@ The worlds here are made up: rows with known odds, and models that know them mor
 """
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -148,26 +149,60 @@ def test_an_alarm_waits_for_the_cool_down_and_for_more_to_learn():
 def test_feature_drift_and_quiet_batches_retrain_nothing_by_themselves():
     decision = decisions.retrain("adaptive", lately(2), SETTINGS)
     assert not decision.yes
-    assert all("so a training pays after" in reason for reason in decision.reasons)
+    assert all("so a training pays after" in reason for reason in decision.reasons), decision.reasons
 
 
-def aged(gain: float, price: float = 0.01, age: int = 4) -> bool:
-    """Say whether all history is trained, if newer models were measured to be better by so much noise."""
-    world = World(rows=2000, noise={"older": 0.1 + gain, "old": 0.1, "r": 0.1})
+def ageing(gain: float, age: int = 4, task: str = "classification") -> Situation:
+    """Give a situation in which newer models were measured to be better by so much noise."""
+    noise = {"older": 0.1 + max(gain, 0.0), "old": 0.1 + max(-gain, 0.0), "r": 0.1}
+    world = World(rows=2000, task=task, noise=noise)
     stream = [world.batch(number, {"older": ALL, "old": ALL, "r": RECENT}, "old") for number in range(1, 11)]
     kept = [
         Kept("older", ALL, -age, 90_000),
         Kept("old", ALL, 10 - age, 100_000),
         Kept("r", RECENT, 9, 20_000),
     ]
-    now = situation(stream, kept, Recipe({"old": 1.0}), rows=110_000)
-    return "all" in decisions.retrain("adaptive", now, replace(SETTINGS, price=price)).windows
+    return situation(stream, kept, Recipe({"old": 1.0}), rows=110_000, task=task)
+
+
+def aged(gain: float, price: float = 0.01) -> bool:
+    """Say whether all history is trained then."""
+    return "all" in decisions.retrain("adaptive", ageing(gain), replace(SETTINGS, price=price)).windows
 
 
 def test_the_faster_models_are_measured_to_age_the_sooner_they_are_trained():
     assert aged(gain=3.0)
     assert not aged(gain=0.0)
     assert not aged(gain=3.0, price=10.0), "a training may cost more than ageing"
+
+
+@pytest.mark.parametrize(
+    ("now", "asked", "told"),
+    [
+        (ageing(3.0), {}, r"cost 0\.\d+ of squared error a row, so a training pays after \d+\.\d batches"),
+        (
+            ageing(3.0),
+            {"growth": 1.04, "price": 10.0},
+            r"a row, so a training would pay after \d+\.\d batches; by growth .* due after \d\.\d at the latest",
+        ),
+        (ageing(-3.0), {"growth": 1.04}, r"cost nothing, by growth .* due after \d\.\d at the latest"),
+        (
+            ageing(3.0),
+            {"cooldown": 7},
+            r"a row, and no training comes before 8 batches have \(retraining.cooldown\)",
+        ),
+        (
+            ageing(3.0, task="regression"),
+            {},
+            r"of squared error a row, where 4 variances of the target are 1, ",
+        ),
+    ],
+)
+def test_what_makes_a_training_due_is_named(now, asked, told):
+    decision = decisions.retrain("adaptive", now, replace(SETTINGS, **asked))
+    assert re.search(told, decision.reasons[0]), decision.reasons[0]
+    (due,) = re.findall(r"(?:pays after|due after|comes before) (\d+\.?\d*)", decision.reasons[0])
+    assert ("all" in decision.windows) == (float(due) <= 4), "what is named decides"
 
 
 def test_ageing_is_the_slope_of_what_newer_models_gained_over_how_much_newer_they_were():
@@ -243,6 +278,7 @@ def test_a_value_that_moved_is_followed_without_a_training():
     assert proposal.recipe.slope == 1
     assert proposal.proof is not None
     assert proposal.proof.challenger < proposal.proof.champion
+    assert "squared error, in the target's unit squared, less by" in proposal.proof.why
 
 
 @given(
