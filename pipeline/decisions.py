@@ -31,6 +31,7 @@ FEWEST = 20  # rows of a proof: with fewer the confidence, which takes means for
 WORTH = 0.015  # of the squared error: a smaller gain is not worth a deployment
 # of the squared error, that earlier successions gained: then the next one needs no rows of its own
 MUCH = 0.1
+SUCCEEDED = "trained just now as its predecessors were"  # how the reason of such a release begins
 SURE = 0.95  # confidence that something is sure
 RARE = 2.5  # "recent" is due when the history has grown by growth to this power, unless ageing was measured
 DOUBT = 10.0  # standard deviation of the ageing expected from growth, as a multiple of it
@@ -276,9 +277,7 @@ def propose(now: Situation, metric: Metric, settings: Proving, seed: int = 0) ->
     following = succeeding(now)
     proof = prove_succession(now, metric, settings, seed) if following else None
     if following and proof and proof.proven:
-        return Proposal(
-            following, proof, [f"trained just now as its predecessors were, of which: {proof.why}"]
-        )
+        return Proposal(following, proof, [f"{SUCCEEDED}, of which: {proof.why}"])
     found = recipes.suggested(now)
     others = [
         recipe for recipe in [*found, *(halfway(now.served, one) for one in found)] if recipe != now.served
@@ -399,9 +398,10 @@ def _compared(
     undefined = any(map(math.isnan, scores))
     told = "is not defined" if undefined else f"{scores[1]:.4g} against the champion's {scores[0]:.4g}"
     unit = ", in the target's unit squared," if now.task == "regression" else ""
+    side = f"{'less' if gain > 0 else 'more'} by {abs(gain):.2g}"
     why = (
         f"{metric.name} {told} on the same {len(truth):,} rows of {len(batches)} batch(es) that neither learnt from, "
-        f"squared error{unit} {'less' if gain > 0 else 'more'} by {abs(gain):.2g} a row, {confidence:.0%} sure that it's less"
+        f"squared error{unit} {side} a row, {confidence:.0%} sure that it's less"
     )
     why += f": {objection}" if objection else ""
     return Proof(*scores, gain, error, len(truth), len(batches), not objection, why, truth, challenger)

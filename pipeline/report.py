@@ -214,7 +214,10 @@ def score_history(facts: Facts) -> list[Block]:
     ]
     header = ["rows of", words.metric_name(newest[0]["metric"]), "95 % interval", "rows", "drift", "release"]
     meaning = words.metric_meaning(newest[0]["metric"])
-    told = "Each score is on rows that the model of that time had not learnt from"
+    told = (
+        "Each score is on rows that the model which predicted them had not learnt from; that of a release made just as "
+        "its predecessors were is theirs, until it has rows of its own"
+    )
     return [
         Text(f"{told}. {words.metric_name(newest[0]['metric'])} tells {meaning}." if meaning else f"{told}."),
         *shown,

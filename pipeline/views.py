@@ -31,6 +31,7 @@ from pipeline import (
     words,
 )
 from pipeline.config import Config, Feature
+from pipeline.decisions import SUCCEEDED
 from pipeline.drift import agreed
 from pipeline.errors import FileError
 from pipeline.records import Records
@@ -104,6 +105,8 @@ def _newest_score(config: Config, book: Records, live: Release) -> Facts:
     first = {name: _finite(value) for name, value in live.manifest["score"].items()}
     first["rows"] = live.manifest["score"]["rows"]
     on = f"{first['rows']:,} rows that it was proven on before it went live"
+    if any(reason.startswith(SUCCEEDED) for reason in live.manifest["reasons"]):
+        on = f"{first['rows']:,} rows that its predecessors predicted: it was made as they were, and learnt from these"
     return {
         "metric": live.manifest["metric"],
         **first,
@@ -469,7 +472,7 @@ def _unseen(config: Config, book: Records, live: Release) -> tuple["pd.DataFrame
             rows,
             f"the newest {words.counted(len(taken), 'file')}, scored before any model learnt from them",
         )
-    above, most = live.manifest.get("held_above"), config.deployment.proof_rows
+    above, most = _held_above(live), config.deployment.proof_rows
     if above is not None:
         rows = dataset.load(config.ingested, book.parts(upto=live.learnt_upto))
         rows = cohorts.countable(config, book, rows)
@@ -478,6 +481,14 @@ def _unseen(config: Config, book: Records, live: Release) -> tuple["pd.DataFrame
             return rows, "the rows that it was proven on before it went live"
     rows = dataset.read_tables(config, config.test)
     return rows[rows[target].notna()], "the test table, which no model learns from"
+
+
+def _held_above(live: Release) -> int | None:
+    """Give the file above which rows were held out of all models in a release; None if one learnt from them."""
+    above = live.manifest.get("held_above")
+    newer = [one for one in live.components.values() if above is not None and one["learnt_upto"] > above]
+    alike = all((one["learnt_upto"], one["held_above"]) == (live.learnt_upto, above) for one in newer)
+    return above if alike else None
 
 
 def confusion(truth: np.ndarray, probability: np.ndarray) -> Facts:

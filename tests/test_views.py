@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from unittest import mock
 
@@ -94,6 +95,34 @@ def test_a_new_champion_is_known_by_the_score_of_its_proof(deployed):
     assert live["release"] == deployed.live()
     assert live["score"]["value"] == deployed.champion().manifest["score"]["value"]
     assert live["score"]["batch"] is None
+
+
+def test_the_score_of_a_release_that_is_proven_by_its_predecessors_is_told_as_theirs(tmp_path):
+    project = Project.made(
+        tmp_path / "prices", PRICES.replace("retraining: {", "retraining: {policy: always, ")
+    )
+    project.test_table(houses(200, seed=100))
+    for week in range(1, 4):
+        rows = houses(100, seed=week)
+        rows["price"] += 12 * week  # prices rise, so that a newer model is surely better
+        project.drop(f"week{week}.csv", rows)
+        facts = project.does("fullprocess.py")
+        on = view(project, "champion")["score"]["on"]
+        assert ("that it was proven on" in on) == (week < 3)
+    assert "trained just now as its predecessors were" in facts["reasons"][-1]
+    assert on == "50 rows that its predecessors predicted: it was made as they were, and learnt from these"
+    assert f"on {on}." in " ".join(state(project).split())
+
+
+def test_rows_that_a_model_in_the_mix_learnt_from_are_no_rows_to_show_it_on(redeployed):
+    live, config = redeployed.champion(), redeployed.config
+    with redeployed.book() as book:
+        assert views._unseen(config, book, live)[1] == "the rows that it was proven on before it went live"
+        facts = next(one for one in live.components.values() if one["held_above"] is not None)
+        mix = {**live.components, "another": {**facts, "held_above": None}}
+        learnt = replace(live, manifest={**live.manifest, "components": mix})
+        rows, source = views._unseen(config, book, learnt)
+        assert (len(rows), source) == (400, "the test table, which no model learns from")
 
 
 def test_after_a_rollback_the_champion_is_live_since_then_and_for_that_reason(season, tmp_path):
