@@ -37,7 +37,7 @@ from pipeline import (
 from pipeline.cli import Result, log
 from pipeline.config import Config
 from pipeline.dataset import FILE
-from pipeline.errors import DataError, UsageError
+from pipeline.errors import DataError, FileError, UsageError
 from pipeline.replay import Fits, Replay, Ticks
 
 ALWAYS_COMPARED = ("never", "always")
@@ -88,9 +88,13 @@ def run(
     files.write_text(folder / "backtest.json", json.dumps(told, indent=1, allow_nan=False) + "\n")
     files.write_text(folder / "table.txt", words.backtest_table(told))
     files.write_bytes(folder / f"{picture.name}.png", pictures.png(picture))
-    return Result(
-        f"{words.backtest_table(told)}written to {folder}/: backtest.json, table.txt, scores.png", told
-    )
+    line = f"{words.backtest_table(told)}written to {folder}/: backtest.json, table.txt, scores.png"
+    if start + delay >= len(ticks) - 1:  # at the last tick nothing is decided
+        line += (
+            f"\nnothing could be trained: of {len(ticks)} ticks {start} train the first model; with --delay {delay} "
+            "no labels of a later one arrive before the last: give a smaller --delay, or more batches"
+        )
+    return Result(line, told)
 
 
 def families_of(config: Config, model: str | None) -> dict[str, dict | None]:
@@ -120,7 +124,7 @@ def _policies(asked: list[str]) -> list[str]:
 
 
 def cut(config: Config, batches: str | None) -> Ticks:
-    """Give the labelled rows, cut into ticks. Raise DataError if there are no rows at all."""
+    """Give the labelled rows, cut into ticks. Raise DataError if there are no rows at all, FileError if no folder."""
     target = config.columns.target
     cut = _files_of(config, Path(batches)) if batches else _history(config)
     labelled = [(name, rows[rows[target.name].notna()]) for name, rows in cut]
@@ -140,6 +144,8 @@ def cut(config: Config, batches: str | None) -> Ticks:
 
 def _files_of(config: Config, folder: Path) -> list[Tick]:
     """Give the rows of a folder's files, one tick each, in the order of their names."""
+    if not folder.is_dir():
+        raise FileError(f"{folder}: no such folder; --batches names one with a labelled file for each tick")
     there = dataset.tables_in(folder)
     if not there:
         raise DataError(f"{folder}: no files that ingestion can read")

@@ -220,6 +220,15 @@ def backtest(told: Facts, task: str) -> Picture:
     return Picture("scores", _draw_backtest, {**told, "measure": measure}, 920, 560, alt)
 
 
+# Policies beside `never`, `always` and `configured`: five colours times three dashes.
+DASHES = ((2, 2), (6, 2), (6, 2, 1, 2))
+HUES = ("#1b2230", "#b36b00", "#2e7d4f", "#7b4fb5", "#0f8a9d")
+OTHERS: list[Facts] = [
+    {"color": hue, "linewidth": 1.2, "linestyle": (0, dashes)}
+    for hue, dashes in zip(len(DASHES) * HUES, itertools.cycle(DASHES), strict=False)
+]
+
+
 def _draw_backtest(figure: "Figure", facts: Facts, colors: Colors) -> None:
     above, below = figure.subplots(2, sharex=True, height_ratios=[2.2, 1])
     looks: Facts = {
@@ -227,8 +236,9 @@ def _draw_backtest(figure: "Figure", facts: Facts, colors: Colors) -> None:
         "always": {"color": colors["muted"], "linewidth": 1.3},
         "configured": {"color": colors["accent"], "linewidth": 2.2, "zorder": 4},
     }
+    others = itertools.cycle(OTHERS)
     for name, one in facts["policies"].items():
-        look = looks.get(name, {"color": colors["ink"], "linewidth": 1, "linestyle": (0, (2, 2))})
+        look = looks.get(name) or next(others)
         smooth = _running([tick[facts["measure"]] for tick in one["ticks"]])
         above.plot(smooth, label=name, **look)
         spent = list(itertools.accumulate(tick["fits"] for tick in one["ticks"]))
@@ -245,7 +255,7 @@ def _draw_backtest(figure: "Figure", facts: Facts, colors: Colors) -> None:
         axes.yaxis.label.set_color(colors["muted"])
         _quiet(axes, colors, "y")
     above.legend(
-        loc="lower left", bbox_to_anchor=(-0.01, 1), ncols=6, frameon=False, labelcolor=colors["muted"],
+        loc="lower left", bbox_to_anchor=(-0.01, 1), ncols=7, frameon=False, labelcolor=colors["muted"],
         handletextpad=0.5, columnspacing=1.6, borderpad=0,
     )  # fmt: skip
 

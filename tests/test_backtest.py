@@ -208,6 +208,17 @@ def test_labels_later_than_the_history_is_long_teach_nothing(project, batches):
     assert ticks_of(told, "always", "brier") == ticks_of(told, "never", "brier")
 
 
+@pytest.mark.parametrize(("delay", "none"), [(6, False), (7, True)])
+def test_a_delay_within_which_nothing_can_be_trained_is_told(project, batches, delay, none):
+    flags = f"--batches={batches}", f"--start={START}", f"--delay={delay}"
+    assert (backtest(project, batches, flags[-1])["always"]["summary"]["fits"] == 0) is none
+    told = project.call("backtest.py", *flags).out.splitlines()[-1]
+    assert (
+        told.startswith("nothing could be trained: of 11 ticks 3 train the first model; with --delay 7")
+        is none
+    )
+
+
 def ticks(flipped_from: int = TICKS) -> Ticks:
     """Give the clients as ticks; from one on, the labels are turned round."""
     numbers = ["activity", "complaints"]
@@ -454,10 +465,13 @@ def test_without_data_it_says_where_there_should_be_some(project, tmp_path):
     assert (nothing.code, "nothing ingested yet" in nothing.complaint) == (65, True)
     assert not (project.folder / "ingesteddata").exists()
     (tmp_path / "empty").mkdir()
-    for folder in ("empty", "not there"):
+    for folder, code, why in (
+        ("empty", 65, "no files that ingestion can read"),
+        ("lost", 74, "no such folder"),
+    ):
         ran = project.call("backtest.py", f"--batches={tmp_path / folder}")
-        assert ran.code == 65
-        assert f"{tmp_path / folder}: no files that ingestion can read" in ran.complaint
+        assert ran.code == code
+        assert f"{tmp_path / folder}: {why}" in ran.complaint
 
 
 def test_a_file_that_is_no_table_is_named(project, tmp_path):

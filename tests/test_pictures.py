@@ -4,6 +4,7 @@ import re
 import xml.etree.ElementTree as ET
 
 import pytest
+from matplotlib.figure import Figure
 
 from pipeline import pictures
 from pipeline.pictures import PAPER, Picture
@@ -114,3 +115,21 @@ def test_a_long_history_shows_the_newest():
 )
 def test_ticks_with_long_names_are_told_apart_by_what_differs(names, shown):
     assert pictures._told_apart(names) == shown
+
+
+def test_every_policy_of_a_backtest_has_a_line_of_its_own():
+    names = [
+        "never",
+        "always",
+        "on_drift",
+        "adaptive",
+        *(f"every {number}" for number in range(2, 10)),
+        "configured",
+    ]
+    ticks = [{"tick": str(at), "brier": 0.1, "fits": 1, "decision": "deployed"} for at in range(9)]
+    figure = Figure()
+    picture = pictures.backtest({"policies": {name: {"ticks": ticks} for name in names}}, "classification")
+    picture.draw(figure, picture.facts, PAPER)
+    for axes, others in zip(figure.axes, (1, 0), strict=True):  # the deployments
+        looks = {str((vars(line)["_color"], vars(line)["_dash_pattern"])) for line in axes.lines}
+        assert len(looks) == len(names) + others
