@@ -22,7 +22,7 @@ from pipeline.config import Config
 from pipeline.errors import ConfigError, DataError, FileError, UsageError
 from pipeline.intake import Intake, Taken
 from pipeline.known import AT_ONCE
-from pipeline.records import FileRecord, Records
+from pipeline.records import FileRecord, Records, late_labels
 
 TOGETHER = 200  # files put on record in one transaction: each costs the disk a flush
 
@@ -36,14 +36,15 @@ class Counts:
     duplicates: int = 0
     rejected_files: int = 0
     rejected_rows: int = 0
+    late_labels: int = 0  # among the duplicates: rows that were known without outcome
     lines: list[str] = field(default_factory=list)
 
     def facts(self) -> dict[str, int]:
         """Give the counts as in the JSON contract."""
-        return {name: value for name, value in vars(self).items() if name != "lines"}
+        return {name: value for name, value in vars(self).items() if name not in ("late_labels", "lines")}
 
     def __str__(self) -> str:
-        told = f"{self.files} file(s): {self.rows:,} new row(s), {self.duplicates:,} duplicate(s)"
+        told = f"{self.files} file(s): {_rows_told(self.rows, self.late_labels, self.duplicates)}"
         if self.rejected_rows:
             told += f", {self.rejected_rows:,} row(s) rejected"
         return told + (f", {self.rejected_files} file(s) set aside" if self.rejected_files else "")
@@ -211,10 +212,8 @@ def _check_contract(config: Config, book: Records) -> None:
 
 
 def _count(counts: Counts, file: FileRecord) -> None:
-    told = (
-        file.reason
-        or f"{file.rows} new row(s), {file.duplicates} duplicate(s), {file.rejected_rows} rejected"
-    )
+    late = late_labels(file)
+    told = file.reason or f"{_rows_told(file.rows, late, file.duplicates)}, {file.rejected_rows:,} rejected"
     counts.lines.append(f"{file.location}/{file.name}: {file.status}: {told}")
     if file.status == "set aside":
         counts.rejected_files += 1
@@ -223,10 +222,17 @@ def _count(counts: Counts, file: FileRecord) -> None:
     counts.rows += file.rows
     counts.duplicates += file.duplicates
     counts.rejected_rows += file.rejected_rows
+    counts.late_labels += late
+
+
+def _rows_told(rows: int, late: int, duplicates: int) -> str:
+    """Give what rows came, in words: a row that brings the label of a known one is no duplicate to people."""
+    labels = f"{late:,} label(s) for known rows, " if late else ""
+    return f"{rows:,} new row(s), {labels}{duplicates - late:,} duplicate(s)"
 
 
 def _add(counts: Counts, more: Counts) -> None:
-    for name, value in more.facts().items():
+    for name, value in vars(more).items():
         setattr(counts, name, getattr(counts, name) + value)
 
 

@@ -22,7 +22,7 @@ from pipeline.dataset import DONE, DROPPED, FILES, KEY, RANK
 from pipeline.errors import DataError
 from pipeline.known import Known
 from pipeline.readers import BadRow
-from pipeline.records import FileRecord, Records
+from pipeline.records import LATE_LABELS, FileRecord, Records
 from pipeline.rowhash import ROW
 from pipeline.sources import Found
 
@@ -260,8 +260,9 @@ class Intake:
         staged = rows if self.join and output else None
         if staged is not None and not self.dry_run:
             rows = self._joined(staged, source)
+        if "labelled" not in counts:
+            counts["labelled"] = self._newly_labelled(_not_dropped(rows)) if len(rows) else 0
         counts |= {
-            "labelled": self._newly_labelled(_not_dropped(rows)) if len(rows) else 0,
             "rejected_rows": len(flaws),
             "output": output,
             "facts": json.dumps(counts["facts"]) if counts["facts"] else None,
@@ -294,7 +295,11 @@ class Intake:
             rows = _with(rows, DONE, pc.coalesce(told, rows[DONE]) if DONE in rows.column_names else told)
         else:
             counts["duplicates"] += int(known_before.sum())
-        counts["rows"] = int((~known_before & ~dropped).sum())
+        first = ~known_before & ~dropped
+        counts["rows"] = int(first.sum())
+        counts["labelled"] = self._newly_labelled(_not_dropped(rows))
+        if late := counts["labelled"] - int((first & _bools(pc.cast(labelled, pa.bool_()))).sum()):
+            counts["facts"][LATE_LABELS] = late
         return rows, known_before
 
     def _told_twice(

@@ -236,6 +236,16 @@ class FileRecord:
     facts: str | None = None
 
 
+LATE_LABELS = (
+    "late_labels"  # among a file's facts: how many of its duplicates brought the outcome of a known row
+)
+
+
+def late_labels(file: Any) -> int:
+    """Give how many rows of a file on record brought the outcome of a row that was known without."""
+    return json.loads(file.facts or "{}").get(LATE_LABELS, 0) if file.status == "ingested" else 0
+
+
 class Records:
     """An open database of records. One writer (the lock's holder), any number of readers."""
 

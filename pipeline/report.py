@@ -380,11 +380,7 @@ def _estimated(estimate: Facts | None) -> list[Block]:
     """Show the scores to expect if the model's probabilities are right, and whether they were."""
     if estimate is None:
         return []
-    scores = ", ".join(
-        f"{words.metric_name(name)} {words.figure(estimate[name])}"
-        for name in ("roc_auc", "accuracy", "brier")
-    )
-    told = f"Estimated without labels, if the model's probabilities are right: {scores}."
+    told = f"Estimated without labels, if the model's probabilities are right: {words.estimated(estimate)}."
     held = f" {estimate['why'][0].upper()}{estimate['why'][1:]}." if "why" in estimate else ""
     blind = " An estimate can't see that the same rows now mean something else."
     return [Text(told + held + blind, "quiet")]
@@ -470,10 +466,11 @@ def data(facts: Facts) -> list[Block]:
         if column["type"] != "number"
     ]
     counts = facts["files"]
+    late = counts["late_labels"]
     told = (
         f"{found['rows']:,} rows from {words.counted(counts['files'], 'file')}, "
-        f"{counts['labelled']:,} of them labelled; "
-        f"{words.counted(counts['duplicates'], 'duplicate')} left out."
+        f"{counts['labelled']:,} of them labelled{f', {late:,} by a later file' if late else ''}; "
+        f"{words.counted(counts['duplicates'] - late, 'duplicate')} left out."
     )
     header = ["column", "missing", "mean", "median", "mode", "standard deviation", "smallest", "largest"]
     tables: list[Block] = []

@@ -34,7 +34,7 @@ from pipeline.config import Config, Feature
 from pipeline.decisions import SUCCEEDED
 from pipeline.drift import agreed
 from pipeline.errors import FileError
-from pipeline.records import Records
+from pipeline.records import Records, late_labels
 from pipeline.releases import Release
 
 if TYPE_CHECKING:
@@ -277,6 +277,7 @@ def files(config: Config, book: Records) -> Facts:
         "rows": sum(row.rows for row in taken),
         "labelled": sum(row.labelled for row in taken),
         "duplicates": sum(row.duplicates for row in taken),
+        "late_labels": sum(map(late_labels, taken)),
         "rejected_rows": sum(row.rejected_rows for row in taken),
         "trouble": trouble,
     }
@@ -565,16 +566,18 @@ def status(config: Config, book: Records) -> tuple[Facts, str]:
 
 
 def waiting(config: Config, book: Records) -> Facts:
-    """Give what the next run will find: files to take in, labelled rows too few so far, a run to finish.
+    """Give what the next run will find: files to take in, labelled rows too few so far, rows without, a run to finish.
 
     `problem` says why the source folders can't be looked at, if they can't.
     """
     live = releases.current(config)
     above = max(live.learnt_upto, book.scored_upto()) if live else 0
+    newer = [row for row in book.files("ingested") if row.id > above]
     facts: Facts = {
         "files": None,
         "problem": None,
         "rows": cohorts.labelled_rows(config, book, above + 1),
+        "unlabelled": max(0, sum(row.rows - row.labelled for row in newer)),
         "enough": config.scoring.min_rows if live else config.retraining.min_rows,
         "both": config.task == "classification",
         "unfinished": bool(book.runs(finished=False)) and agenda.unfinished(config),
@@ -673,6 +676,7 @@ def _intake(rows: list[Any]) -> Facts:
             count: sum(getattr(row, count) for row in taken)
             for count in ("rows", "duplicates", "rejected_rows")
         },
+        "late_labels": sum(map(late_labels, taken)),
         "set_aside": [{"name": row.name, "reason": row.reason} for row in rows if row.status == "set aside"],
     }
 

@@ -139,12 +139,12 @@ def status(facts: Facts) -> str:
 
 def _live(live: Facts, newest: Facts | None, file: Facts | None) -> list[str]:
     meaning = metric_meaning(live["score"]["metric"])
-    told = f"{score(live['score'])} on {live['score']['on']}" + (f". It tells {meaning}" if meaning else "")
+    scored = f"{score(live['score'])} on {live['score']['on']}" + (f". It tells {meaning}" if meaning else "")
     return [
         f"Live: {live['model']}, since {moment(live['since'])}, release {live['release']}",
-        paragraph("Score", told),
+        paragraph("Score", scored),
         paragraph("Drift", drift(live, newest)),
-        *([paragraph("Inputs", trouble(file))] if trouble(file) else []),
+        *([paragraph("Inputs", told)] if (told := newest_file(file)) else []),
         paragraph("Why", "; ".join(live["reasons"])),
     ]
 
@@ -174,6 +174,24 @@ def trouble(facts: Facts | None) -> str:
     if facts is None or facts["kind"] in (None, "none"):
         return ""
     return f"{facts['file']}: {facts['sentence']}"
+
+
+def newest_file(facts: Facts | None) -> str:
+    """Give in a sentence what is the matter with the newest file, and what score to expect if it has no outcomes."""
+    told = trouble(facts)
+    if facts is None or facts["labelled"]:
+        return told
+    known = f"{facts['file']}: none of {counted(facts['rows'], 'row')} has an outcome yet"
+    if facts["estimate"]:
+        known += f"; if the model's probabilities are right: {estimated(facts['estimate'])}"
+    return f"{told}; {known}" if told else known
+
+
+def estimated(facts: Facts) -> str:
+    """Give the scores that are to be expected without labels."""
+    return ", ".join(
+        f"{metric_name(name)} {figure(facts[name])}" for name in ("roc_auc", "accuracy", "brier")
+    )
 
 
 def troubles(files: list[Facts]) -> str:
@@ -218,6 +236,8 @@ def waiting(facts: Facts) -> str:
         told.append(f"{counted(facts['files'], 'file')}, new or changed, to look at")
     if facts["rows"]:
         told.append(f"{counted(facts['rows'], 'labelled row')} {_why_waiting(facts)}")
+    if facts["unlabelled"]:
+        told.append(f"{counted(facts['unlabelled'], 'row')} without outcome so far")
     if facts["unfinished"]:
         told.append("a run to finish, or a changed config")
     return "; ".join(told) or "nothing: every file is taken in and judged"
@@ -301,8 +321,10 @@ def intake(story: Facts) -> str:
 
 def _taken(files: Facts) -> str:
     counts = [counted(files["rows"], "new row")]
-    if files["duplicates"]:
-        counts.append(counted(files["duplicates"], "duplicate"))
+    if files["late_labels"]:
+        counts.append(f"{counted(files['late_labels'], 'label')} for known rows")
+    if duplicates := files["duplicates"] - files["late_labels"]:
+        counts.append(counted(duplicates, "duplicate"))
     if files["rejected_rows"]:
         counts.append(f"{counted(files['rejected_rows'], 'bad row')} set aside")
     which = files["names"][0] if len(files["names"]) == 1 else counted(len(files["names"]), "file")

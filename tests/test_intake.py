@@ -85,6 +85,31 @@ def test_a_label_that_comes_later_replaces_the_row_without_and_is_not_replaced_b
     assert keyed.query("select labelled from files order by id") == [(1,), (1,)], "each outcome counts once"
 
 
+def test_labels_that_come_later_are_told_as_labels_and_not_as_duplicates(keyed):
+    keyed.drop("a.csv", table(*(f"c{at},2025-01-01,{'' if at < 6 else 1},1,{at},x" for at in range(10))))
+    keyed.call("ingestion.py")
+    # Four labels, one of them twice; a row that is known, one known otherwise, a new one, one that comes twice.
+    labels = table(
+        *(f"c{at},2025-01-01,0,1,{at},x" for at in (0, 1, 2)),
+        "c3,2025-01-01,0,1,3,x", "c3,2025-01-01,0,2,3,x", "c4,2025-01-01,,1,4,x", "c9,2025-01-01,1,2,9,x",
+        "d1,2025-01-01,1,1,1,x", "d2,2025-01-01,,1,1,x", "d2,2025-01-01,1,1,1,x",
+    )  # fmt: skip
+    keyed.drop("b.csv", labels)
+    told = "2 new row(s), 5 label(s) for known rows, 3 duplicate(s)"
+    assert f"drop/b.csv: ingested: {told}, 0 rejected\n" in keyed.call("ingestion.py", "--dry-run").out
+    facts = keyed.does("ingestion.py")
+    assert (facts["rows"], facts["duplicates"]) == (2, 8), "the contract of the JSON is as it was"
+    assert counts(keyed, "b.csv")["duplicates"] == 8
+    keyed.drop("c.csv", labels)
+    assert keyed.call("ingestion.py").out == "ingested 1 file(s): 0 new row(s), 10 duplicate(s)\n", (
+        "once is enough"
+    )
+    assert (
+        keyed.call("ingestion.py", "--rebuild").out
+        == "ingested 3 file(s): 12 new row(s), 5 label(s) for known rows, 13 duplicate(s)\n"
+    )
+
+
 def test_a_correction_of_the_same_date_in_a_later_file_holds(keyed):
     keyed.drop("a.csv", table("Ann,2025-01-01,0,1,1,x"))
     keyed.call("ingestion.py")

@@ -45,6 +45,36 @@ def test_a_row_is_scored_with_the_prediction_made_before_its_label_came(keyed):
     assert kept(keyed) == [], "all are labelled and scored"
 
 
+def test_files_without_labels_and_labels_that_come_later_are_told_as_what_they_are(keyed):
+    rows = clients(150, seed=3, day=15)
+    ran(keyed, "b.csv", rows.assign(exited=""))
+    status = " ".join(keyed.call("fullprocess.py", "--status").out.split())
+    assert (
+        "b.csv: none of 150 rows has an outcome yet; if the model's probabilities are right: ROC AUC 0."
+        in status
+    )
+    assert "Waiting 150 rows without outcome so far" in status
+    keyed.drop("c.csv", rows[:20])
+    assert (
+        "ingested 1 file(s): 0 new row(s), 20 label(s) for known rows, 0 duplicate(s); "
+        in keyed.call("fullprocess.py").out
+    )
+    status = " ".join(keyed.call("fullprocess.py", "--status").out.split())
+    assert "Waiting 20 labelled rows so far, 40 are needed; 130 rows without outcome so far" in status
+    keyed.drop("d.csv", rows)
+    keyed.call("fullprocess.py")
+    status = " ".join(keyed.call("fullprocess.py", "--status").out.split())
+    assert "took in d.csv: 0 new rows, 130 labels for known rows, 20 duplicates" in status
+    assert "Waiting nothing: every file is taken in and judged" in status
+    assert (
+        "took in d.csv: 0 new rows, 130 labels for known rows"
+        in keyed.call("fullprocess.py", "--history").out
+    )
+    page = (keyed.folder / "reports" / "report.html").read_text()
+    assert "450 rows from 4 files, 450 of them labelled, 150 by a later file; 20 duplicates left out." in page
+    assert "0 new rows, 130 labels for known rows, 20 duplicates" in page
+
+
 @pytest.mark.parametrize("harm", [lambda whole: b"", lambda whole: whole[:-20], lambda whole: b"no Parquet"])
 def test_damaged_predictions_are_told_and_the_row_is_scored_with_what_the_model_says_now(keyed, harm):
     rows = clients(150, seed=3, day=15)
