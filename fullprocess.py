@@ -47,7 +47,7 @@ def run(
     champion = releases.current(config)
     due = bool(changed) or force or champion is None or agenda.unfinished(config)
     if dry_run:
-        return foretold(config, changed, due, force)
+        return foretold(config, changed, champion, due, force)
     if champion is not None:
         releases.put_links_back(config.production)
     if due:
@@ -222,7 +222,10 @@ def retrain(
         return decisions.Decision(True, ["forced by hand"], both)
     if champion is None:
         rows = cohorts.labelled_rows(config, book)
-        why = "no model was deployed yet" if rows else "no labelled rows yet"
+        if young := 0 if rows else book.labelled_rows():
+            why = f"{young:,} labelled row(s) so far, none whose scoring.label_window is over"
+        else:
+            why = "no model was deployed yet" if rows else "no labelled rows yet"
         return decisions.Decision(rows > 0, [why], both)
     if now is None:
         other = "other features than the deployed model takes"
@@ -343,7 +346,7 @@ def nothing(config: Config, champion: Release | None) -> Result:
     return Result(watch.NOTHING if sys.stdout.isatty() else "", facts)
 
 
-def foretold(config: Config, changed: list[str], due: bool, force: bool) -> Result:
+def foretold(config: Config, changed: list[str], champion: Release | None, due: bool, force: bool) -> Result:
     """Say what a run would do and why; change nothing."""
     if not due:
         return Result("would do nothing: no new files, and no run to finish", {"due": False, "files": []})
@@ -352,9 +355,15 @@ def foretold(config: Config, changed: list[str], due: bool, force: bool) -> Resu
 
     with records.opened(config.database, reading=True) as book:
         counts = ingestion.ingest(config, book, dry_run=True)
+        first = not book.runs(finished=False)
     why = ["asked to by --force"] if force else []
     why += [f"{len(changed)} new or changed file(s)"] if changed else []
-    why += ["a run to finish, or a changed config"] if agenda.unfinished(config) else []
+    if first:
+        why += ["it's the first run"]
+    elif agenda.unfinished(config):
+        why += ["a run to finish, or a changed config"]
+    elif champion is None:
+        why += ["no model is deployed yet"]
     told = ["would run: " + ", ".join(why), *counts.lines, "then score, judge drift and decide on retraining"]
     return Result("\n".join(told), {"due": True, "why": why, "files": counts.lines})
 

@@ -46,6 +46,16 @@ def test_a_cohort_is_judged_when_its_window_is_over_and_then_once_and_whole(tmp_
     assert ran(project, "f.csv", clients(60, seed=6, day=20).assign(exited=""))["scores"] == []
 
 
+def test_rows_whose_window_is_not_over_are_told_before_there_is_a_model(tmp_path):
+    project = Project.made(tmp_path / "a project")
+    project.configure("scoring: {", WINDOW)
+    assert ran(project, "a.csv", clients(150, seed=1).assign(exited=""))["reasons"] == [
+        "no labelled rows yet"
+    ]
+    (reason,) = ran(project, "b.csv", clients(150, seed=2))["reasons"]
+    assert reason == "150 labelled row(s) so far, none whose scoring.label_window is over"
+
+
 def test_without_a_window_rows_are_judged_as_their_labels_come(tmp_path):
     project = late(tmp_path, window=False)
     rows = clients(300, seed=3, day=3)

@@ -329,6 +329,19 @@ def test_a_dry_run_says_what_a_run_would_do_and_why(deployed):
     assert deployed.does("fullprocess.py")["ingested"]["rows"] == 80
 
 
+def test_a_dry_run_says_that_the_first_run_is_the_first(project):
+    assert project.call("fullprocess.py", "--dry-run").out.startswith("would run: it's the first run\n")
+    project.drop("week1.csv", clients(10, seed=1))
+    told = project.call("fullprocess.py", "--dry-run").out
+    assert told.startswith("would run: 1 new or changed file(s), it's the first run\n")
+    project.call("fullprocess.py")
+    told = project.call("fullprocess.py", "--dry-run").out
+    assert told.startswith("would run: no model is deployed yet\n"), "ten rows are too few"
+    project.configure("cooldown: 0", "cooldown: 1")
+    told = project.call("fullprocess.py", "--dry-run").out
+    assert told.startswith("would run: a run to finish, or a changed config\n")
+
+
 def test_force_trains_challengers_without_new_data(deployed):
     deployed.call("fullprocess.py")
     facts = kept_the_contract(deployed.does("fullprocess.py", "--force"))
