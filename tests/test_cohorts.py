@@ -46,16 +46,6 @@ def test_a_cohort_is_judged_when_its_window_is_over_and_then_once_and_whole(tmp_
     assert ran(project, "f.csv", clients(60, seed=6, day=20).assign(exited=""))["scores"] == []
 
 
-def test_rows_whose_window_is_not_over_are_told_before_there_is_a_model(tmp_path):
-    project = Project.made(tmp_path / "a project")
-    project.configure("scoring: {", WINDOW)
-    assert ran(project, "a.csv", clients(150, seed=1).assign(exited=""))["reasons"] == [
-        "no labelled rows yet"
-    ]
-    (reason,) = ran(project, "b.csv", clients(150, seed=2))["reasons"]
-    assert reason == "150 labelled row(s) so far, none whose scoring.label_window is over"
-
-
 def test_without_a_window_rows_are_judged_as_their_labels_come(tmp_path):
     project = late(tmp_path, window=False)
     rows = clients(300, seed=3, day=3)
@@ -74,9 +64,12 @@ def test_a_young_cohort_is_not_learnt_from_and_is_no_growth(tmp_path):
 
 def test_a_first_run_with_young_cohorts_only_waits(project):
     project.configure("scoring: {", WINDOW)
-    project.drop("a.csv", clients(300, seed=1))
-    facts = project.does("fullprocess.py")
-    assert (facts["champion"], facts["reasons"]) == (None, ["no labelled rows yet"])
+    assert ran(project, "0.csv", clients(150, seed=3).assign(exited=""))["reasons"] == [
+        "no labelled rows yet"
+    ]
+    facts = ran(project, "a.csv", clients(300, seed=1))
+    why = "300 labelled row(s) so far, none whose scoring.label_window is over"
+    assert (facts["champion"], facts["reasons"]) == (None, [why])
     project.drop("b.csv", clients(10, seed=2, day=20))
     assert project.does("fullprocess.py")["outcome"] == "first"
 
