@@ -100,7 +100,7 @@ def deploy(config: Config, book: Records, champion: Release | None, why: list[st
     made = shadows.candidates(config)
     if not made:
         raise DataError(f"{config.models}: no candidates to deploy: run training.py first")
-    if champion is None or not champion.comparable(config):
+    if champion is None or champion.not_comparable(config):
         return first(config, book, champion, made, why)
     shadows.restore(config, champion)
     taken = [shadows.take(config, candidate) for candidate in made]
@@ -416,8 +416,8 @@ def _roll_back(config: Config, book: Records, named: str | None) -> Result:
     if withdrawn:  # else the link was put back
         _record_rollback(book, withdrawn, release, "asked for by hand")
     told = f"live again: {release.id}" + (f"; withdrawn: {withdrawn}" if withdrawn else "")
-    if not release.comparable(config):
-        told += f"; {config.file} names other columns or another target, so the next run trains a successor"
+    if other := release.not_comparable(config):
+        told += f"; the next run trains a successor: {config.file} has {other}"
     return Result(told, {"release": release.id, "withdrawn": withdrawn})
 
 

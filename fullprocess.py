@@ -181,7 +181,7 @@ def taken(
     from pipeline import shadows
 
     now, fresh = None, champion is not None and undecided(book, champion)
-    if champion is not None and champion.comparable(config):
+    if champion is not None and not champion.not_comparable(config):
         shadows.forget_cut_off(config, book, champion)
         now = shadows.situation(config, book, champion)
     newest = book.last_file() if now is None or champion is None else shadows.newest_file(book, champion)
@@ -228,10 +228,7 @@ def retrain(
             why = "no model was deployed yet" if rows else "no labelled rows yet"
         return decisions.Decision(rows > 0, [why], both)
     if now is None:
-        other = "other features than the deployed model takes"
-        if not champion.predicts_what_is_asked(config):
-            other = "another target, or another value of it as the risk, than the deployed model predicts"
-        return decisions.Decision(True, [f"config.yaml names {other}"], both)
+        return decisions.Decision(True, [f"config.yaml has {champion.not_comparable(config)}"], both)
     asked = config.retraining
     settings = decisions.Retraining(asked.growth, asked.cooldown, asked.price, min_rows=asked.min_rows)
     return decisions.retrain(asked.policy, now, settings)

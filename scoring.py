@@ -150,7 +150,7 @@ def _seen_by_all(
 
 def fits(config: Config, release: Release) -> bool:
     """Say whether the release's model predicts what is asked for, and the table has every column that it takes."""
-    return release.predicts_what_is_asked(config) and set(release.features) <= set(config.columns.features)
+    return not release.answers_another(config) and set(release.features) <= set(config.columns.features)
 
 
 def unscored_batches(config: Config, book: Records, champion: Release) -> Iterator[tuple[str, pd.DataFrame]]:

@@ -96,6 +96,7 @@ def train(
                 "run": book.run,
                 "target": config.columns.target.name,
                 **outcomes(config, rows),
+                "label_window": config.scoring.label_window,
                 "task": config.task,
                 "contract": config.contract,
                 "features": {name: kind.model_dump() for name, kind in config.columns.features.items()},

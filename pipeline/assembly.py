@@ -60,17 +60,15 @@ def release(
     `truth` and `prediction` are those of the proof rows.
     """
     metric = metrics.chosen(config.task, config.scoring.metric)
-    before = champion if champion is not None and champion.predicts_what_is_asked(config) else None
+    before = champion if champion is not None and not champion.answers_another(config) else None
     score = metrics.interval(metric, truth, prediction, config.model.seed)
     lead = max(inside, key=lambda one: recipe.weights[one.id])
     upto, newer = max(one.upto for one in inside), _unseen_by_all(config, book, lead, inside)
-    facts = {
+    facts: dict[str, Any] = {
         "made_at": records.now(),
         "run": book.run,
         **{name: lead.facts[name] for name in ("name", "options", "target", "task", "features", "typical")},
-        **{
-            name: lead.facts.get(name) for name in ("positive", "labels")
-        },  # models of earlier versions have none
+        **{name: lead.facts[name] for name in ("positive", "labels", "label_window") if name in lead.facts},
         "window": _windows_told(recipe, inside),
         "rows": max(one.facts["rows"] for one in inside),
         "learnt_upto": upto,
@@ -168,7 +166,8 @@ def _onnx(
 
 def _unseen_by_all(config: Config, book: Records, lead: Shadow, inside: list[Shadow]) -> pd.DataFrame:
     """Give rows that no model in a release learnt from: newer ones, else those held out, else the test table."""
-    upto, above = max(one.upto for one in inside), lead.facts["held_above"]
+    upto = max(one.upto for one in inside)
+    above = releases.held_out_above([one.facts for one in inside], lead.facts["held_above"])
     newer = cohorts.unseen_rows(config, book, upto, book.last_file())
     if above is not None and not len(newer):
         newer = cohorts.unseen_rows(config, book, above, upto)

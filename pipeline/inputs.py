@@ -119,9 +119,9 @@ def watch(config: Config, book: Records, champion: Release | None, model=None) -
     """Put on record what is found of each file that came after what the champion learnt from; each once.
 
     A file that was compared with an earlier release isn't compared again. `model` is the champion's, where it's loaded
-    already. Nothing happens if it has no sketch, or if the config has another target or lacks a column that it takes.
+    already. Nothing happens if it has no sketch, or if the config asks for something else or lacks one of its columns.
     """
-    if champion is None or not champion.predicts_what_is_asked(config):
+    if champion is None or champion.answers_another(config):
         return
     if not set(champion.features) <= set(config.columns.features):
         return

@@ -78,7 +78,7 @@ def _with_labels(config: Config) -> tuple[Columns, bool]:
     target = config.columns.target
     told = config.task == "regression" or target.allowed or target.positive is not None
     live = None if told else releases.current(config)
-    labels = live.manifest.get("labels") if live and live.predicts_what_is_asked(config) else None
+    labels = live.manifest.get("labels") if live and not live.answers_another(config) else None
     if not labels:
         return config.columns, False
     known = target.model_copy(update={"allowed": list(labels)})

@@ -105,6 +105,11 @@ class Release:
         return self.manifest.get("components", {only: alone})
 
     @property
+    def held_above(self) -> int | None:
+        """Give the file above which rows were held out of all models in it; None if one of them learnt from such."""
+        return held_out_above(self.components.values(), self.manifest.get("held_above"))
+
+    @property
     def sketch(self) -> dict[str, Any] | None:
         """Give the sketch of what the model learnt from (see `drift.sketch`); None if the release has none."""
         if SKETCH not in self.manifest["files"]:
@@ -116,18 +121,31 @@ class Release:
         """Give the columns the model takes."""
         return {name: Feature(**kind) for name, kind in self.manifest["features"].items()}
 
-    def predicts_what_is_asked(self, config: Config) -> bool:
-        """Say whether its predictions are of the config's target, and of the value that the config calls the risk."""
-        asked, risk = (
-            config.columns.target,
-            self.manifest.get("positive"),
-        )  # earlier versions wrote no `positive`
-        same = (self.manifest["target"], self.manifest["task"]) == (asked.name, config.task)
-        return same and (None in (risk, asked.positive) or risk == asked.positive)
+    def answers_another(self, config: Config) -> str:
+        """Say what the config has that the model wasn't trained for, so that its scores tell nothing; else empty."""
+        asked, facts, window = config.columns.target, self.manifest, config.scoring.label_window
+        same = (facts["target"], facts["task"]) == (asked.name, config.task)
+        # Releases of earlier versions say nothing of the value that is the risk, nor of the window.
+        if not same or asked.positive not in (None, facts.get("positive", asked.positive)):
+            return "another target, or another value of it as the risk, than the deployed model predicts"
+        if facts.get("label_window", window) != window:
+            return "another label window than the deployed model was trained with, so rows it knows would count as new"
+        return ""
 
-    def comparable(self, config: Config) -> bool:
-        """Say whether the models trained under this config predict the same from the same columns."""
-        return self.predicts_what_is_asked(config) and list(self.features) == list(config.columns.features)
+    def not_comparable(self, config: Config) -> str:
+        """Say why it can't be compared with models that are trained under this config; empty if it can."""
+        if list(self.features) != list(config.columns.features):
+            return self.answers_another(config) or "other features than the deployed model takes"
+        return self.answers_another(config)
+
+
+def held_out_above(components: Collection[dict[str, Any]], above: int | None) -> int | None:
+    """Give the file above which all models of these facts left out rows, as the weightiest did; None if one did not."""
+    if above is None:
+        return None
+    newer = {(one["learnt_upto"], one["held_above"]) for one in components if one["learnt_upto"] > above}
+    upto = max(one["learnt_upto"] for one in components)
+    return above if newer <= {(upto, above)} else None
 
 
 def current(config: Config) -> Release | None:

@@ -93,12 +93,12 @@ def candidates(config: Config) -> list[Shadow]:
 
 
 def kept(config: Config) -> list[Shadow]:
-    """Give the kept models that take the columns of the config, oldest first; a damaged one is left out."""
-    sound = []
+    """Give the kept models that were trained for what the config asks, oldest first; a damaged one is left out."""
+    sound, window = [], config.scoring.label_window
     for one in _found(_kept_in(config)):
-        if one.facts["contract"] != config.contract or list(one.facts["features"]) != list(
-            config.columns.features
-        ):
+        other = list(one.facts["features"]) != list(config.columns.features)
+        other |= one.facts.get("label_window", window) != window
+        if other or one.facts["contract"] != config.contract:
             continue
         if one.sound:
             sound.append(one)

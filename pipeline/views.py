@@ -473,7 +473,7 @@ def _unseen(config: Config, book: Records, live: Release) -> tuple["pd.DataFrame
             rows,
             f"the newest {words.counted(len(taken), 'file')}, scored before any model learnt from them",
         )
-    above, most = _held_above(live), config.deployment.proof_rows
+    above, most = live.held_above, config.deployment.proof_rows
     if above is not None:
         rows = dataset.load(config.ingested, book.parts(upto=live.learnt_upto))
         rows = cohorts.countable(config, book, rows)
@@ -482,14 +482,6 @@ def _unseen(config: Config, book: Records, live: Release) -> tuple["pd.DataFrame
             return rows, "the rows that it was proven on before it went live"
     rows = dataset.read_tables(config, config.test)
     return rows[rows[target].notna()], "the test table, which no model learns from"
-
-
-def _held_above(live: Release) -> int | None:
-    """Give the file above which rows were held out of all models in a release; None if one learnt from them."""
-    above = live.manifest.get("held_above")
-    newer = [one for one in live.components.values() if above is not None and one["learnt_upto"] > above]
-    alike = all((one["learnt_upto"], one["held_above"]) == (live.learnt_upto, above) for one in newer)
-    return above if alike else None
 
 
 def confusion(truth: np.ndarray, probability: np.ndarray) -> Facts:

@@ -158,6 +158,19 @@ def test_label_delays_are_told_by_the_time_of_the_data(tmp_path):
     assert "half come within 10 days" in (project.folder / "reports" / "report.html").read_text()
 
 
+def test_a_window_that_is_switched_on_has_no_row_count_as_new_that_the_model_learnt_from(deployed):
+    deployed.configure("scoring: {", WINDOW)
+    deployed.drop("week3.csv", clients(150, seed=3, day=15))
+    facts = deployed.does("fullprocess.py")
+    assert (facts["outcome"], facts["scores"]) == ("deployed", [])
+    assert "another label window" in facts["reasons"][0]
+    with deployed.book() as book:
+        assert cohorts.labelled_rows(deployed.config, book) == 150, "of the first week"
+    deployed.drop("week4.csv", clients(150, seed=4, day=25))
+    (score,) = deployed.does("fullprocess.py")["scores"]
+    assert score["rows"] == 300, "of the second and third week, new to the model with the window"
+
+
 def test_a_window_without_a_time_is_refused(project):
     project.configure("scoring: {", WINDOW)
     project.configure("  time: seen\n", "")
