@@ -24,8 +24,9 @@ import numpy as np
 from pipeline import recipes
 from pipeline.metrics import Metric, resamples
 from pipeline.recipes import DECAY, PARTS, PROOF, WINDOWS, Batch, Kept, Recipe, Situation
+from pipeline.words import counted
 
-TOLD = {"all": "all history", "recent": "newest batches"}
+TOLD = {"all": "a model of all history", "recent": "a model of the newest batches"}
 PROOF_BATCHES, PROOF_DECAY = 8, 0.7
 FEWEST = 20  # rows of a proof: with fewer the confidence, which takes means for normal, is worth nothing
 WORTH = 0.015  # of the squared error: a smaller gain is not worth a deployment
@@ -122,9 +123,12 @@ def on_drift(now: Situation, settings: Retraining) -> Decision:
 def adaptive(now: Situation, settings: Retraining) -> Decision:
     """Retrain what has become worth its price by age, and the recent window on an alarm."""
     asked = {window: _due(now, settings, window) for window in WINDOWS}
-    due = [window for window, (due, _) in asked.items() if due]
-    windows = tuple(window for window in WINDOWS if window in (*due, *_harmed(now)))
+    due, harmed = [window for window, (due, _) in asked.items() if due], _harmed(now)
+    windows = tuple(window for window in WINDOWS if window in (*due, *harmed))
     reasons = [*now.alarm, *(why for _, why in asked.values())]
+    if harmed and not now.alarm and now.harmed is not None:
+        since = counted(int(now.newest - now.harmed), "batch")
+        reasons.insert(0, f"{since} since the loss began to rise, of which the newest models know too few")
     decision = Decision(bool(windows), reasons, windows)
     if not now.alarm:
         return decision  # by age each window has a cool-down of its own
@@ -185,16 +189,15 @@ def _due(now: Situation, settings: Retraining, window: str) -> tuple[bool, str]:
     model, pace = recipes.newest(now, window), _pace(now)
     if model is None:
         enough = now.recent * pace * FIRST if window == "recent" and recipes.newest(now, "all") else 0
-        told = f"{TOLD[window]}: no model yet, and {now.rows:,} labelled rows"
-        return now.rows >= enough, told if now.rows >= enough else f"{told}: from {enough:,.0f} on"
+        told = f"{TOLD[window]} is made from {enough:,.0f} labelled rows on, there are {now.rows:,}"
+        return now.rows >= enough, told
     age = now.newest - model.upto
     # As many as it learnt from there were: with a label window that was switched on fewer count now.
     before = model.rows if window == "all" else max(model.rows, now.rows - age * pace)
     if age < 1:
-        return False, f"{TOLD[window]}: nothing new to learn from"
+        return False, f"{TOLD[window]} has nothing new to learn from"
     if window == "all" and len([one for one in now.kept if one.slot == model.slot]) == 1:
-        unknown = f"the first model is {age:g} batch(es) old, and what ageing costs isn't known yet"
-        return True, f"{TOLD[window]}: {unknown}"
+        return True, f"{TOLD[window]} is due: what ageing costs isn't known yet, the first is {_aged(age)}"
     growth = settings.growth ** (1 if window == "all" else RARE)
     usual = max(1.0, before * (growth - 1) / pace)
     expected = 2 * settings.price / usual**2
@@ -203,11 +206,15 @@ def _due(now: Situation, settings: Retraining, window: str) -> tuple[bool, str]:
     cost = (cost * surely + expected * trust) / (surely + trust)
     worth, latest = math.sqrt(2 * settings.price / cost) if cost > 0 else math.inf, LATEST * usual
     due = max(min(worth, latest), settings.cooldown + 1)
-    told = (
-        f"{TOLD[window]}: trained {age:g} batch(es) ago, now {now.rows / before:.2f} x the labelled rows of then; "
-        f"a batch of age is reckoned to cost {_cost_told(now, cost)}, {_due_told(worth, latest, due)}"
-    )
-    return age >= due - 1e-9, told
+    yes, grown = age >= due - 1e-9, now.rows / before
+    why = _due_told(worth, latest, _cost_told(now, cost), grown)
+    if not yes and due > min(worth, latest):
+        why = f"and none is trained before it's {due:g} (retraining.cooldown)"
+    return yes, f"{TOLD[window]} is {'due' if yes else 'not due yet'}: the last is {_aged(age)}, {why}"
+
+
+def _aged(age: float) -> str:
+    return f"{age:g} batch{'' if age == 1 else 'es'} old"
 
 
 def _cost_told(now: Situation, cost: float) -> str:
@@ -218,14 +225,12 @@ def _cost_told(now: Situation, cost: float) -> str:
     return f"{cost:.2g} of squared error a row{unit}"
 
 
-def _due_told(worth: float, latest: float, due: float) -> str:
-    """Say after how many batches a training is due, and what decided that: ageing, growth or the cool-down."""
-    if due > min(worth, latest):
-        return f"and no training comes before {due:g} batches have (retraining.cooldown)"
+def _due_told(worth: float, latest: float, cost: str, growth: float) -> str:
+    """Say at which age a training is due, and what decided that: ageing, or growth."""
     if worth <= latest:
-        return f"so a training pays after {worth:.1f} batches"
-    pays = "" if worth == math.inf else f"so a training would pay after {worth:.1f} batches; "
-    return f"{pays}by growth of the labelled rows it's due after {latest:.1f} at the latest"
+        return f"and a training pays from {worth:.1f} on (a batch of age is reckoned to cost {cost})"
+    grown = f"the labelled rows are {growth:.2f} x those of then"
+    return f"and by growth {latest:.1f} is the most ({grown}; a batch of age is reckoned to cost {cost})"
 
 
 def _pace(now: Situation) -> float:
@@ -277,7 +282,7 @@ def propose(now: Situation, metric: Metric, settings: Proving, seed: int = 0) ->
     following = succeeding(now)
     proof = prove_succession(now, metric, settings, seed) if following else None
     if following and proof and proof.proven:
-        return Proposal(following, proof, [f"{SUCCEEDED}, of which: {proof.why}"])
+        return Proposal(following, proof, [f"{SUCCEEDED}, which were {proof.why}"])
     found = recipes.suggested(now)
     others = [
         recipe for recipe in [*found, *(halfway(now.served, one) for one in found)] if recipe != now.served
@@ -287,7 +292,9 @@ def propose(now: Situation, metric: Metric, settings: Proving, seed: int = 0) ->
     if not considered:
         return Proposal(None, None, ["nothing else can be compared yet with what is served"])
     recipe, proof = max(considered, key=lambda one: (one[1].proven, one[1].gain - 2 * one[1].error))
-    return Proposal(recipe if proof.proven else None, proof, [proof.why], considered)
+    same = recipe.weights.keys() == now.served.weights.keys()
+    told = "the same models, weighed or calibrated anew, are" if same else "another mix is"
+    return Proposal(recipe if proof.proven else None, proof, [f"{told} {proof.why}"], considered)
 
 
 def halfway(old: Recipe, new: Recipe) -> Recipe:
@@ -389,9 +396,11 @@ def _compared(
     if len(truth) < FEWEST:
         objection = f"{FEWEST} rows are needed"
     elif confidence < settings.confidence:
-        objection = f"{settings.confidence:.0%} is needed"
+        objection = (
+            f"{confidence:.0%} sure that its squared error is less, {settings.confidence:.0%} is needed"
+        )
     elif gain <= enough:
-        objection = f"a deployment now is worth it from {enough:.2g} on"
+        objection = f"a gain is worth a deployment from {enough:.2g} on"
     else:
         objection = _objection(metric, truth, champion, challenger, settings, seed)
     scores = metric.score(truth, champion), metric.score(truth, challenger)
@@ -400,10 +409,14 @@ def _compared(
     unit = ", in the target's unit squared," if now.task == "regression" else ""
     side = f"{'less' if gain > 0 else 'more'} by {abs(gain):.2g}"
     why = (
-        f"{metric.name} {told} on the same {len(truth):,} rows of {len(batches)} batch(es) that neither learnt from, "
-        f"squared error{unit} {side} a row, {confidence:.0%} sure that it's less"
+        f"not proven to be better ({objection})"
+        if objection
+        else f"proven to be better ({confidence:.0%} sure)"
     )
-    why += f": {objection}" if objection else ""
+    why += (
+        f": {metric.name} {told} on the same {len(truth):,} rows of {counted(len(batches), 'batch')} that neither "
+        f"learnt from, squared error{unit} {side} a row"
+    )
     return Proof(*scores, gain, error, len(truth), len(batches), not objection, why, truth, challenger)
 
 

@@ -122,7 +122,7 @@ def test_a_good_batch_is_scored_before_anything_learns_from_it_and_the_model_sta
     assert (facts["fits"], facts["challengers"]) == (0, [])
     yes, reasons = deployed.query("select yes, reasons from decisions where kind = 'retrain' order by id")[-1]
     assert not yes
-    assert "so a training pays after" in reasons
+    assert "a model of all history is not due yet" in reasons
 
 
 def test_drift_trains_challengers_and_the_better_one_is_deployed(deployed):
