@@ -125,7 +125,7 @@ def adaptive(now: Situation, settings: Retraining) -> Decision:
     asked = {window: _due(now, settings, window) for window in WINDOWS}
     due, harmed = [window for window, (due, _) in asked.items() if due], _harmed(now)
     windows = tuple(window for window in WINDOWS if window in (*due, *harmed))
-    reasons = [*now.alarm, *(why for _, why in asked.values())]
+    reasons = [*now.alarm, *(why for yes, why in asked.values() if yes or not windows)]
     if harmed and not now.alarm and now.harmed is not None:
         since = counted(int(now.newest - now.harmed), "batch")
         reasons.insert(0, f"{since} since the loss began to rise, of which the newest models know too few")
