@@ -146,9 +146,9 @@ def gone_through(
     turns: list[Turn] = []
     seen: list[dict[str, Any]] = []
     before = champion
+    with timed(seconds, "scoring"):
+        inputs.watch(config, book, champion)
     if champion is not None and scoring.fits(config, champion):
-        with timed(seconds, "scoring"):
-            inputs.watch(config, book, champion)
         if undecided(book, champion):  # the last run was cut off after it had scored
             turns.append(taken(config, book, champion, False, seconds))
             champion = turns[-1].release or champion
@@ -220,15 +220,16 @@ def retrain(
     both = recipes.WINDOWS
     if force:
         return decisions.Decision(True, ["forced by hand"], both)
-    if champion is None:
+    if now is None:
+        other = (
+            f"config.yaml has {champion.not_comparable(config)}" if champion else "no model was deployed yet"
+        )
         rows = cohorts.labelled_rows(config, book)
         if young := 0 if rows else book.labelled_rows():
             why = f"{young:,} labelled row(s) so far, none whose scoring.label_window is over"
         else:
-            why = "no model was deployed yet" if rows else "no labelled rows yet"
+            why = other if rows else "no labelled rows yet"
         return decisions.Decision(rows > 0, [why], both)
-    if now is None:
-        return decisions.Decision(True, [f"config.yaml has {champion.not_comparable(config)}"], both)
     asked = config.retraining
     settings = decisions.Retraining(asked.growth, asked.cooldown, asked.price, min_rows=asked.min_rows)
     return decisions.retrain(asked.policy, now, settings)
@@ -351,6 +352,8 @@ def foretold(config: Config, changed: list[str], champion: Release | None, due: 
     from pipeline import records
 
     with records.opened(config.database, reading=True) as book:
+        if champion is None:
+            releases.check_lost(config, book)
         counts = ingestion.ingest(config, book, dry_run=True)
         first = not book.runs(finished=False)
     why = ["asked to by --force"] if force else []

@@ -75,10 +75,10 @@ def run(
 def score_champion(config: Config, book: Records, champion: Release) -> Result:
     """Score the champion on each batch that came since one was last scored, and judge drift."""
     name = metrics.chosen(config.task, config.scoring.metric).name
-    if not fits(config, champion):
-        line = f"{champion.id} is not scored: it takes columns, or predicts a target, that config.yaml no longer has"
-        return Result(line, {"release": champion.id, "metric": name, "scores": [], "drift": [], "inputs": []})
     inputs.watch(config, book, champion)
+    if not fits(config, champion):
+        line = f"{champion.id} is not scored: config.yaml has {champion.not_comparable(config)}"
+        return Result(line, {"release": champion.id, "metric": name, "scores": [], "drift": [], "inputs": []})
     told, found = [], []
     for batch, rows in unscored_batches(config, book, champion):
         score, verdicts = score_batch(config, book, champion, batch, rows)
@@ -149,8 +149,8 @@ def _seen_by_all(
 
 
 def fits(config: Config, release: Release) -> bool:
-    """Say whether the release's model predicts what is asked for, and the table has every column that it takes."""
-    return not release.answers_another(config) and set(release.features) <= set(config.columns.features)
+    """Say whether the release can be scored on what is new: its columns are there, and rows it knows don't count."""
+    return release.takes(config) and not release.counts_otherwise(config)
 
 
 def unscored_batches(config: Config, book: Records, champion: Release) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -230,7 +230,7 @@ def write_latest(config: Config, book: Records, champion: Release) -> str:
 
 def write_call_list(config: Config, book: Records, champion: Release) -> None:
     """Rank every current client by the champion, into `calllist.csv`."""
-    if not fits(config, champion):
+    if not champion.takes(config):
         return
     rows = dataset.load(config.ingested, book.parts())
     rows = calllist.current_clients(rows, config.columns, config.task)
@@ -280,6 +280,7 @@ def _model_named(config: Config, champion: Release | None, named: str | None):
             raise DataError(
                 f"{config.production}: nothing is deployed yet; name a candidate with --model PATH"
             )
+        _check_answers(config, champion)
         return models.load(champion.model_file), champion.features, champion.id
     folder = Path(named) if Path(named).is_dir() else Path(named).parent
     if (folder / releases.MANIFEST).exists():
@@ -308,12 +309,19 @@ def _score_candidates(config: Config, metric: Metric) -> Result:
     )
 
 
+def _check_answers(config: Config, champion: Release) -> None:
+    """Raise DataError if the champion's predictions aren't of what the config asks for."""
+    if other := champion.answers_another(config):
+        raise DataError(f"{config.file}: has {other}; run fullprocess.py first, which trains another")
+
+
 def _rank(config: Config, champion: Release | None, clients: str | None, out: str | None) -> Result:
     """Rank the clients of a file by the champion's prediction, with reasons, into a CSV."""
     if not (clients and out):
         raise UsageError("--clients FILE and --out FILE go together")
     if champion is None:
         raise DataError(f"{config.production}: nothing is deployed yet; run fullprocess.py first")
+    _check_answers(config, champion)
     rows = dataset.to_frame(dataset.read_table(config, Path(clients), labelled=False))
     model = serving.model_of(champion, config.deployment.onnx)
     ranked = calllist.ranked(rows, model, champion.manifest, config.columns, config.task)

@@ -8,7 +8,7 @@ from every row and is proven on the batches to come.
 
 Reads  paths.ingested/parts/, paths.test
 Writes paths.models/<name>-<window>/trainedmodel.skops, candidate.json and sketch.json
-       paths.test/holdout.csv                if there is no test table and nothing was ever deployed
+       paths.test/holdout.csv                if there is no test table for the target, and nothing of it was deployed
 """
 
 import argparse
@@ -29,6 +29,8 @@ from pipeline.records import Records
 from pipeline.releases import Release
 from pipeline.rowhash import ROW
 from pipeline.shadows import CANDIDATE
+
+OWN_TEST = "holdout.csv"  # the test table that is made here where the user has none
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,7 @@ def learnable(
             f"{config.ingested}: no rows with a value in column {config.columns.target.name} to learn from; "
             f"drop labelled files into {', '.join(source.path for source in config.paths.source)} and run ingestion.py"
         )
-    if champion is None and not dataset.tables_in(config.test):
+    if champion is None or champion.answers_another(config):
         _make_test_table(config, rows)
     may_learn = ~among_test(config, rows)
     if held_above is not None:
@@ -207,10 +209,18 @@ def _told(window: int | None) -> str:
 
 
 def _make_test_table(config: Config, rows: pd.DataFrame) -> None:
-    """Set a share of the first rows aside as test table, because the user has none."""
+    """Set a share of the first rows aside as test table, if the user has none; also for one made for another target."""
+    own = config.test / OWN_TEST
+    others = [path for path in dataset.tables_in(config.test) if path != own]
+    if others:
+        return
+    if own.exists():
+        with own.open(encoding="utf-8") as table:
+            if config.columns.target.name in table.readline().strip().split(","):
+                return
     chosen = rows[holdout.test_share(rows, config.scoring.test_share)]
-    log.info("no test table in %s: %s of the rows go to holdout.csv there", config.test, f"{len(chosen):,}")
-    dataset.write_frame(config.test / "holdout.csv", chosen, config.columns.all)
+    log.info("no test table in %s: %s of the rows go to %s there", config.test, f"{len(chosen):,}", OWN_TEST)
+    dataset.write_frame(own, chosen, config.columns.all)
 
 
 def _save(config: Config, model, facts: dict, sketch: str) -> None:

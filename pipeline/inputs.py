@@ -121,9 +121,7 @@ def watch(config: Config, book: Records, champion: Release | None, model=None) -
     A file that was compared with an earlier release isn't compared again. `model` is the champion's, where it's loaded
     already. Nothing happens if it has no sketch, or if the config asks for something else or lacks one of its columns.
     """
-    if champion is None or champion.answers_another(config):
-        return
-    if not set(champion.features) <= set(config.columns.features):
+    if champion is None or not champion.takes(config):
         return
     last = book.inputs(newest=1)
     above = max([champion.learnt_upto, *(row.file for row in last)])

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from pipeline import cleaning, dataset, files, known, merging, readers, rejected, releases, repairs, rowhash
 from pipeline.config import Columns, Config, Source
 from pipeline.dataset import DONE, DROPPED, FILES, KEY, RANK
-from pipeline.errors import DataError
+from pipeline.errors import CheckFailed, DataError
 from pipeline.known import Known
 from pipeline.readers import BadRow
 from pipeline.records import LATE_LABELS, FileRecord, Records
@@ -77,7 +77,10 @@ def _with_labels(config: Config) -> tuple[Columns, bool]:
     """
     target = config.columns.target
     told = config.task == "regression" or target.allowed or target.positive is not None
-    live = None if told else releases.current(config)
+    try:
+        live = None if told else releases.current(config)
+    except CheckFailed:  # a run leaves before it ingests; by hand it's done all the same
+        live = None
     labels = live.manifest.get("labels") if live and not live.answers_another(config) else None
     if not labels:
         return config.columns, False
@@ -239,7 +242,9 @@ class Intake:
         name, identity = self.columns.id, flaw.identity.strip()
         reason = flaw.reason
         if self.labels_known and flaw.column == self.columns.target.name:
-            reason += ", as the live model knows them; name others in target.allowed"
+            reason += (
+                ", as the live model knows them; for others say in target.positive which one is the risk"
+            )
         return reason if flaw.column == name or not identity else f"{reason} ({name} {identity[:LONGEST_ID]})"
 
     def _brought(

@@ -65,11 +65,14 @@ def opened(config: Config, reading: bool = False) -> Iterator[Records]:
         try:
             yield book
         except PipelineError:
-            if (
-                book.has_files()
-            ):  # else it may be in the place of a database that is lost, which is no end to seal
-                seal_again(config, book, seal)
+            _seal_what_there_is(config, book, seal)
             raise
+        _seal_what_there_is(config, book, seal)
+
+
+def _seal_what_there_is(config: Config, book: Records, seal: Seal | None) -> None:
+    """Seal a database in which something is: an empty one may be in the place of one that is lost."""
+    if book.has_files():
         seal_again(config, book, seal)
 
 

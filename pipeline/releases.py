@@ -122,21 +122,31 @@ class Release:
         return {name: Feature(**kind) for name, kind in self.manifest["features"].items()}
 
     def answers_another(self, config: Config) -> str:
-        """Say what the config has that the model wasn't trained for, so that its scores tell nothing; else empty."""
-        asked, facts, window = config.columns.target, self.manifest, config.scoring.label_window
+        """Say so if its predictions aren't of what the config asks for; else empty."""
+        asked, facts = config.columns.target, self.manifest
         same = (facts["target"], facts["task"]) == (asked.name, config.task)
-        # Releases of earlier versions say nothing of the value that is the risk, nor of the window.
-        if not same or asked.positive not in (None, facts.get("positive", asked.positive)):
-            return "another target, or another value of it as the risk, than the deployed model predicts"
-        if facts.get("label_window", window) != window:
-            return "another label window than the deployed model was trained with, so rows it knows would count as new"
-        return ""
+        risk = facts.get("positive", asked.positive)  # releases of earlier versions say nothing of it
+        if same and asked.positive in (None, risk):
+            return ""
+        return "another target, or another value of it as the risk, than the deployed model predicts"
+
+    def takes(self, config: Config) -> bool:
+        """Say whether its predictions are what is asked for, and the table has every column that its model takes."""
+        return not self.answers_another(config) and set(self.features) <= set(config.columns.features)
+
+    def counts_otherwise(self, config: Config) -> str:
+        """Say so if the config has another label window: rows that the model learnt from would count as new to it."""
+        window = config.scoring.label_window
+        same = (
+            self.manifest.get("label_window", window) == window
+        )  # releases of earlier versions say nothing of it
+        return "" if same else "another label window than the deployed model was trained with"
 
     def not_comparable(self, config: Config) -> str:
         """Say why it can't be compared with models that are trained under this config; empty if it can."""
-        if list(self.features) != list(config.columns.features):
-            return self.answers_another(config) or "other features than the deployed model takes"
-        return self.answers_another(config)
+        other = list(self.features) != list(config.columns.features)
+        features = "other features than the deployed model takes" if other else ""
+        return self.answers_another(config) or features or self.counts_otherwise(config)
 
 
 def held_out_above(components: Collection[dict[str, Any]], above: int | None) -> int | None:
@@ -278,8 +288,7 @@ def verified(folder: Path, key: bytes | None = None) -> Release:
 
     Raise CheckFailed naming the file that differs.
     """
-    advice = f"put the file back, or {_way_out(folder)}"
-    path = folder / MANIFEST
+    advice, path = f"put the file back, or {_way_out(folder)}", folder / MANIFEST
     try:
         text = path.read_bytes()
         if key is not None:
@@ -302,9 +311,9 @@ def verified(folder: Path, key: bytes | None = None) -> Release:
 
 def _way_out(folder: Path) -> str:
     """Give what helps if a release can't be mended: to go back, but only if it's the live one."""
-    if os.path.realpath(folder.parents[1] / CURRENT) == os.path.realpath(folder):
+    if os.path.realpath(folder.parent.parent / CURRENT) == os.path.realpath(folder):
         return "go back with `deployment.py --rollback`"
-    return f"delete {folder}, which isn't live"
+    return f"delete {folder}, which isn't live" if folder.parent.name == FOLDER else "copy the release anew"
 
 
 def _facts_in(path: Path, text: bytes) -> dict[str, Any]:

@@ -88,23 +88,29 @@ def _loaded(path: Path, sha256: str) -> Any:
 
 
 def candidates(config: Config) -> list[Shadow]:
-    """Give what training made last, in name order."""
-    return _found(config.models.glob(f"[!.]*/{CANDIDATE}"))
+    """Give what training made last for what the config asks, in name order."""
+    found = _found(config.models.glob(f"[!.]*/{CANDIDATE}"))
+    return [one for one in found if _asked_for(config, one)]
 
 
 def kept(config: Config) -> list[Shadow]:
     """Give the kept models that were trained for what the config asks, oldest first; a damaged one is left out."""
-    sound, window = [], config.scoring.label_window
+    sound = []
     for one in _found(_kept_in(config)):
-        other = list(one.facts["features"]) != list(config.columns.features)
-        other |= one.facts.get("label_window", window) != window
-        if other or one.facts["contract"] != config.contract:
+        if not _asked_for(config, one):
             continue
         if one.sound:
             sound.append(one)
         else:
             log.warning("%s: not what training wrote; no longer kept", one.folder / MODEL)
     return sorted(sound, key=lambda one: (one.upto, one.slot))
+
+
+def _asked_for(config: Config, one: Shadow) -> bool:
+    """Say whether a model was trained for what the config asks: rows, columns, and which of them count."""
+    window = config.scoring.label_window
+    same = one.facts["contract"] == config.contract and one.facts.get("label_window", window) == window
+    return same and list(one.facts["features"]) == list(config.columns.features)
 
 
 def _kept_in(config: Config) -> Iterable[Path]:

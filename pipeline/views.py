@@ -437,10 +437,10 @@ def outcomes(config: Config, book: Records) -> Facts | None:
     None if nothing is deployed, there is no such row, or a column the champion needs is gone.
     """
     live = releases.current(config)
-    if live is None:
+    if live is None or not live.takes(config):
         return None
     rows, source = _unseen(config, book, live)
-    if not len(rows) or any(name not in rows for name in live.features):
+    if not len(rows):
         return None
     truth = models.truth_of(rows, config.columns.target, config.task)
     model = models.load(live.model_file)
@@ -564,12 +564,11 @@ def waiting(config: Config, book: Records) -> Facts:
     """
     live = releases.current(config)
     above = max(live.learnt_upto, book.scored_upto()) if live else 0
-    newer = [row for row in book.files("ingested") if row.id > above]
     facts: Facts = {
         "files": None,
         "problem": None,
         "rows": cohorts.labelled_rows(config, book, above + 1),
-        "unlabelled": max(0, sum(row.rows - row.labelled for row in newer)),
+        "unlabelled": sum(row.rows - row.labelled for row in book.files("ingested")),
         "enough": config.scoring.min_rows if live else config.retraining.min_rows,
         "both": config.task == "classification",
         "unfinished": bool(book.runs(finished=False)) and agenda.unfinished(config),

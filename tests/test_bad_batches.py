@@ -64,7 +64,7 @@ def test_rows_with_a_label_that_the_live_model_does_not_know_are_set_aside(deplo
     facts = ran(deployed, rows)
     assert (facts["ingested"]["rows"], facts["ingested"]["rejected_rows"]) == (145, 5)
     assert [(one["column"], one["value"]) for one in deployed.reasons()] == [("exited", "unknown")] * 5
-    why = "not one of 0, 1, as the live model knows them; name others in target.allowed"
+    why = "not one of 0, 1, as the live model knows them; for others say in target.positive which one is the risk"
     assert all(one["reason"].startswith(why) for one in deployed.reasons())
     assert len(facts["scores"]) == 1
     told = ran(deployed, batch(exited="left"), "week4.csv")

@@ -171,6 +171,20 @@ def test_a_window_that_is_switched_on_has_no_row_count_as_new_that_the_model_lea
     assert score["rows"] == 300, "of the second and third week, new to the model with the window"
 
 
+def test_until_rows_are_ripe_for_a_window_that_is_switched_on_the_live_model_goes_on(deployed):
+    before = deployed.live()
+    deployed.configure("scoring: {", WINDOW.replace("10", "30"))
+    deployed.drop("week3.csv", clients(80, seed=3, day=15).assign(exited=""))
+    facts = deployed.does("fullprocess.py")
+    assert (facts["outcome"], facts["scores"], facts["fits"]) == ("kept", [], 0)
+    assert "none whose scoring.label_window is over" in facts["reasons"][0]
+    assert [one["kind"] for one in facts["inputs"]] == ["none"], "new files are compared all the same"
+    assert "client 3-0," in (deployed.folder / "reports" / "calllist.csv").read_text(), "and ranked"
+    assert deployed.live() == before
+    deployed.drop("week9.csv", clients(80, seed=9, day=30).assign(seen="2025-04-30"))
+    assert deployed.does("fullprocess.py")["outcome"] == "deployed"
+
+
 def test_a_window_without_a_time_is_refused(project):
     project.configure("scoring: {", WINDOW)
     project.configure("  time: seen\n", "")

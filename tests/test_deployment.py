@@ -14,7 +14,7 @@ from unittest import mock
 import pytest
 
 from pipeline import files, records, releases, watch
-from pipeline.errors import FileError
+from pipeline.errors import CheckFailed, FileError
 from pipeline.records import Records
 from tests import project as projects
 from tests.project import Project, clients, made_of
@@ -319,6 +319,24 @@ def test_there_is_no_way_back_from_the_first_release(deployed):
     refused = deployed.call("deployment.py", "--rollback")
     assert refused.code == 65
     assert "no release to go back to" in refused.complaint
+
+
+def test_ingestion_by_hand_goes_on_where_production_is_damaged(deployed):
+    deployed.champion().model_file.write_bytes(b"no model")
+    deployed.drop("week3.csv", clients(80, seed=3))
+    assert deployed.does("ingestion.py")["files"] == 1
+
+
+def test_a_dry_run_says_what_the_run_would_stop_at(deployed):
+    deployed.production("current").unlink()
+    told = deployed.call("fullprocess.py", "--dry-run")
+    assert (told.code, "was live; put it back" in told.complaint) == (70, True)
+
+
+def test_a_copy_of_a_release_anywhere_is_told_as_one_if_it_is_damaged(tmp_path):
+    for folder in (tmp_path / "models" / "copy", Path("/nowhere")):
+        with pytest.raises(CheckFailed, match="put the file back, or copy the release anew"):
+            releases.verified(folder)
 
 
 def test_a_rollback_that_the_config_will_not_let_stand_says_so(deployed):

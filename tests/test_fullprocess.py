@@ -273,6 +273,26 @@ def test_another_target_is_learnt_by_the_next_run_and_nothing_is_ranked_by_the_o
     )
 
 
+def test_another_target_gets_a_test_table_of_its_own_where_we_made_the_first(project):
+    def week(number: int) -> pd.DataFrame:
+        rows = clients(150, seed=number, day=number)
+        return rows.assign(stays=1 - rows["exited"])
+
+    project.drop("week1.csv", pd.concat([week(1), week(2)]))
+    assert project.does("fullprocess.py")["outcome"] == "first"
+    project.call("training.py")
+    project.configure("target: exited", "target: stays")
+    assert project.call("ingestion.py", "--rebuild").code == 0
+    stale = project.call("deployment.py")
+    assert (stale.code, "run training.py" in stale.complaint) == (65, True), (
+        "what was trained is for another target"
+    )
+    assert project.call("scoring.py", "--data", str(project.folder / "drop" / "week1.csv")).code == 65
+    assert project.call("reporting.py").code == 0
+    assert project.does("fullprocess.py")["outcome"] == "deployed"
+    assert project.champion().manifest["target"] == "stays"
+
+
 def test_a_better_score_is_not_drift_where_lower_is_better(tmp_path):
     project = Project.made(tmp_path / "a project", PRICES)
     project.test_table(houses(400, seed=100))

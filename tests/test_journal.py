@@ -155,6 +155,7 @@ def test_a_database_that_was_lost_with_its_journal_is_put_back_and_gone_on_with(
     for path in (database(kept), kept.ingested(journal.JOURNAL), kept.ingested(journal.SEAL)):
         path.unlink()
     assert "empty" in refused(kept)
+    assert kept.call("deployment.py", "--rollback", kept.live() or "").code == 0
     database(kept).write_bytes(copy.read_bytes())
     assert kept.does("fullprocess.py")["ingested"]["files"] == 1
     assert everything(kept)["releases"][: len(before["releases"])] == before["releases"]
