@@ -76,7 +76,8 @@ def final_state(project: Project) -> dict[str, object]:
             live.manifest["window"],
             live.manifest["learnt_upto"],
         ),
-        "predictions": project.predictions(clients(200, seed=77)).round(9).tolist(),  # threads divide sums otherwise
+        # To 9 digits: another process may divide its sums among other threads.
+        "predictions": project.predictions(clients(200, seed=77)).round(9).tolist(),
         "latest score": (project.folder / "models" / "latestscore.txt").read_text(),
         "call list": (project.folder / "reports" / "calllist.csv").read_text(),
         "rollbacks": project.query("select count(*) from decisions where kind = 'rollback'"),
