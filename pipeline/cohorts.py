@@ -65,15 +65,6 @@ def ripened(config: Config, book: Records, rows: "pd.DataFrame") -> "pd.DataFram
     return rows[over].assign(**{FILE: ripe}).sort_values(FILE, kind="stable")
 
 
-def mature_rows(config: Config, rows: "pd.DataFrame", newest_time: Any) -> np.ndarray:
-    """Give the mask, shape (rows,), of the rows whose label window is over at `newest_time`; all without a window."""
-    window, time = config.scoring.label_window, config.columns.time
-    if window is None or time is None:
-        return np.ones(len(rows), bool)
-    now = np.datetime64(newest_time, "us").astype(np.int64) / 86_400e6
-    return drift.delays.mature(now - days(rows[time]), window)
-
-
 def newest_times(config: Config, book: Records, time: str) -> tuple[np.ndarray, np.ndarray]:
     """Give the numbers of the files that brought rows, and the newest time in the data up to each, in days."""
     numbers, newest = [], []

@@ -74,15 +74,6 @@ def test_a_first_run_with_young_cohorts_only_waits(project):
     assert project.does("fullprocess.py")["outcome"] == "first"
 
 
-def test_the_window_is_measured_by_the_data_and_never_by_the_clock(project):
-    project.configure("scoring: {", WINDOW)
-    rows = pd.DataFrame({"seen": pd.to_datetime(["2025-03-01", "2025-03-05", "2025-03-06", "2025-03-15"])})
-    assert cohorts.mature_rows(project.config, rows, "2025-03-15").tolist() == [True, True, False, False]
-    assert not cohorts.mature_rows(project.config, rows, "2025-03-10").any()
-    project.configure(WINDOW, "scoring: {")
-    assert cohorts.mature_rows(project.config, rows, "2025-03-01").all()
-
-
 def test_a_row_counts_with_the_file_that_ended_its_window_or_brought_its_label_later(project):
     project.configure("scoring: {", WINDOW)
     for number, day in enumerate((1, 15, 2, 26), 1):  # the third goes backwards

@@ -10,10 +10,6 @@ from pipeline.drift import delays
 NAN = math.nan
 
 
-def test_a_cohort_is_mature_when_its_window_is_over():
-    assert delays.mature(np.array([29.9, 30, 31, NAN]), 30).tolist() == [False, True, True, False]
-
-
 def test_the_share_labelled_by_age_is_of_rows_that_are_that_old():
     rows_at, labelled_at = np.array([0, 0, 5, 9]), np.array([2, NAN, 6, NAN])
     shares = delays.share_by_age(rows_at, labelled_at, 10, np.array([1, 2, 6, 11]))

@@ -1,16 +1,6 @@
-"""How long labels take to come, and which rows may be scored already. Times are numbers of one unit, such as days.
-
-Rows whose label has not come yet hold NaN. They are no reason to wait for ever, and no reason to score the others
-alone: who leaves is often labelled earlier than who stays, and half-labelled rows make the model look wrong. A cohort
-is scored when its label window is over.
-"""
+"""How long labels take to come. Times are numbers of one unit, such as days; rows without label yet hold NaN."""
 
 import numpy as np
-
-
-def mature(ages: np.ndarray, window: float) -> np.ndarray:
-    """Say of each row or cohort whether its label window is over: its age is at least `window`; NaN is not."""
-    return np.asarray(ages, float) >= window
 
 
 def share_by_age(rows_at: np.ndarray, labelled_at: np.ndarray, now: float, ages: np.ndarray) -> np.ndarray:
