@@ -8,7 +8,7 @@ from every row and is proven on the batches to come.
 
 Reads  paths.ingested/parts/, paths.test
 Writes paths.models/<name>-<window>/trainedmodel.skops, candidate.json and sketch.json
-       paths.test/holdout.csv                if there is no test table for the target, and nothing of it was deployed
+       paths.test/holdout.csv                if there is no test table, and nothing for this target was deployed
 """
 
 import argparse
@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline import cli, cohorts, dataset, files, holdout, inputs, metrics, models, releases
+from pipeline.cleaning import spellings
 from pipeline.cli import Result, log
 from pipeline.config import Config
 from pipeline.dataset import FILE
@@ -126,7 +127,9 @@ def learnable(
             f"{config.ingested}: no rows with a value in column {config.columns.target.name} to learn from; "
             f"drop labelled files into {', '.join(source.path for source in config.paths.source)} and run ingestion.py"
         )
-    if champion is None or champion.answers_another(config):
+    if champion is not None and champion.answers_another(config):
+        _set_own_test_table_aside(config, champion)
+    if (champion is None or champion.answers_another(config)) and not dataset.tables_in(config.test):
         _make_test_table(config, rows)
     may_learn = ~among_test(config, rows)
     if held_above is not None:
@@ -208,19 +211,24 @@ def _told(window: int | None) -> str:
     return "all" if window is None else f"recent {window}"
 
 
-def _make_test_table(config: Config, rows: pd.DataFrame) -> None:
-    """Set a share of the first rows aside as test table, if the user has none; also for one made for another target."""
+def _set_own_test_table_aside(config: Config, champion: Release) -> None:
+    """Rename the test table that was made here if it's for the champion's target only; its rows can't test another."""
     own = config.test / OWN_TEST
-    others = [path for path in dataset.tables_in(config.test) if path != own]
-    if others:
+    if dataset.tables_in(config.test) != [own]:
         return
-    if own.exists():
-        with own.open(encoding="utf-8") as table:
-            if config.columns.target.name in table.readline().strip().split(","):
-                return
+    with own.open(encoding="utf-8") as table:
+        header = set(table.readline().strip().split(","))
+    if champion.manifest["target"] in header and not header & spellings(
+        config.columns, {config.columns.target.name}
+    ):
+        own.rename(own.with_name(f"{OWN_TEST}.replaced"))
+
+
+def _make_test_table(config: Config, rows: pd.DataFrame) -> None:
+    """Set a share of the first rows aside as test table, because the user has none."""
     chosen = rows[holdout.test_share(rows, config.scoring.test_share)]
     log.info("no test table in %s: %s of the rows go to %s there", config.test, f"{len(chosen):,}", OWN_TEST)
-    dataset.write_frame(own, chosen, config.columns.all)
+    dataset.write_frame(config.test / OWN_TEST, chosen, config.columns.all)
 
 
 def _save(config: Config, model, facts: dict, sketch: str) -> None:

@@ -71,9 +71,8 @@ def _to_reader(write: Callable[..., object], *told: object) -> None:
     """Write to standard output, which whoever reads may close when they have read enough: `... --history | head -1`."""
     try:
         write(*told)
-    except (
-        BrokenPipeError
-    ):  # what is still to be flushed goes nowhere: see the note on SIGPIPE in Python's `signal`
+    except BrokenPipeError:
+        # What is still to be flushed goes nowhere: see the note on SIGPIPE in Python's `signal`.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

@@ -236,9 +236,8 @@ class FileRecord:
     facts: str | None = None
 
 
-LATE_LABELS = (
-    "late_labels"  # among a file's facts: how many of its duplicates brought the outcome of a known row
-)
+# Among a file's facts: how many of its duplicates brought the outcome of a known row.
+LATE_LABELS = "late_labels"
 
 
 def late_labels(file: Any) -> int:

@@ -137,9 +137,8 @@ class Release:
     def counts_otherwise(self, config: Config) -> str:
         """Say so if the config has another label window: rows that the model learnt from would count as new to it."""
         window = config.scoring.label_window
-        same = (
-            self.manifest.get("label_window", window) == window
-        )  # releases of earlier versions say nothing of it
+        # Releases of earlier versions say nothing of it.
+        same = self.manifest.get("label_window", window) == window
         return "" if same else "another label window than the deployed model was trained with"
 
     def not_comparable(self, config: Config) -> str:

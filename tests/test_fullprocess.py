@@ -291,6 +291,20 @@ def test_another_target_gets_a_test_table_of_its_own_where_we_made_the_first(pro
     assert project.call("reporting.py").code == 0
     assert project.does("fullprocess.py")["outcome"] == "deployed"
     assert project.champion().manifest["target"] == "stays"
+    tables = {path.name: path.read_text().splitlines()[0] for path in (project.folder / "testdata").iterdir()}
+    assert "exited" in tables.pop("holdout.csv.replaced"), "it's kept"
+    assert ["stays" in header for header in tables.values()] == [True]
+
+
+def test_a_test_table_of_the_users_own_is_never_replaced_whatever_it_is_called(project):
+    project.configure("  target: exited\n", "  target: exited\n  rename: {left: exited}\n")
+    own = project.folder / "testdata" / "holdout.csv"
+    own.parent.mkdir(exist_ok=True)
+    clients(100, seed=50).rename(columns={"exited": "left"}).to_csv(own, index=False)
+    before = own.read_bytes()
+    project.drop("week1.csv", clients(150, seed=1))
+    assert project.does("fullprocess.py")["outcome"] == "first"
+    assert own.read_bytes() == before
 
 
 def test_a_better_score_is_not_drift_where_lower_is_better(tmp_path):
