@@ -128,19 +128,26 @@ def watch(config: Config, book: Records, champion: Release | None, model=None) -
     if book.last_part() <= above or (kept := champion.sketch) is None:
         return
     state, places = carried(json.loads(last[0].state), kept) if last else None, places_of(book)
+    usual = (state or {}).get("usual", {})  # of an earlier sketch, too: what was found good stays good
+    judged = judged_files(config, book)
     model = models.load(champion.model_file) if model is None else model
     for number, rows in _files(config, book, above):
         seen = models.inputs_of(rows, champion.features)
         prediction = models.predict(model, seen, config.task)
         predictions.remember(config, number, rows, prediction, champion.id)
+        expected = drift.widened(kept, usual)
         observed = drift.observe(
-            kept,
+            expected,
             {**seen, config.columns.target.name: rows[config.columns.target.name], PREDICTION: prediction},
             phase_of(config, rows, places),
         )
         state, moved = drift.judge_features(state, kept, observed, str(number))
         state["batches"] = []  # the records know which were counted
-        wrong = _integrity(config, kept, observed, rows)
+        wrong = _integrity(config, expected, observed, rows)
+        judged[number] = ways = frozenset(ways_of([vars(one) for one in wrong]))
+        if number not in left_out(judged):
+            usual = drift.taken_in(usual, expected, observed, ways)
+        state["usual"] = usual
         replaced = labels_replaced(config, book, number, rows)
         found = [*wrong, *replaced, *moved, *_unwatched(kept), *drift.stability(kept, observed)]
         book.add_input(
@@ -371,13 +378,18 @@ def bad_files(config: Config, book: Records) -> set[int]:
     A file that came bad in the same way as `PATIENCE` in a row, itself among them, isn't one. Columns that are no
     longer in the config don't matter.
     """
+    return left_out(judged_files(config, book))
+
+
+def judged_files(config: Config, book: Records) -> dict[int, frozenset[Way]]:
+    """Give in which ways each judged file is bad, if any, in the order they came."""
     known = {None, config.columns.target.name, *config.columns.features}
     judged: dict[int, frozenset[Way]] = {}
     for number, rows, verdicts in book.judged_inputs():
         ways = frozenset(way for way in ways_of(json.loads(verdicts or "[]")) if way[1] in known)
         if ways or rows >= integrity.LEAST_ROWS:  # fewer rows can't show that all is well again
             judged[number] = ways
-    return left_out(judged)
+    return judged
 
 
 def left_out(judged: Mapping[int, frozenset[Way]]) -> set[int]:

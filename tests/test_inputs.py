@@ -315,6 +315,20 @@ def test_the_third_file_in_a_row_that_is_bad_alike_is_the_new_normal(deployed):
     assert learnt_from(deployed) == {1, 2, 3, 4, 5, 6}
 
 
+def test_what_creeps_beyond_all_that_was_seen_is_drift_and_no_bad_data_and_a_jump_is(deployed):
+    """Activity was 0 to 99; it rises by 8 with each file, in the end it's another unit."""
+    deployed.configure("policy: adaptive", "policy: never")
+    for number in range(3, 11):
+        rows = clients(100, seed=number, day=15)
+        deployed.drop(f"week{number:02}.csv", rows.assign(activity=rows["activity"] + 8 * (number - 2)))
+    broken = clients(100, seed=11, day=15)
+    deployed.drop("week11.csv", broken.assign(activity=100 * broken["activity"]))
+    kinds = [one["kind"] for one in deployed.does("fullprocess.py")["inputs"]]
+    assert "bad data" not in kinds[:-1]
+    assert kinds[-1] == "bad data"
+    assert learnt_from(deployed) == set(range(1, 11))
+
+
 @pytest.mark.parametrize(
     ("files", "left"),
     [

@@ -2,8 +2,9 @@
 
 Each kind of evidence is a module of this folder, and every one gives `Verdict`s: `scores` the classic tests of a score
 against earlier ones, `loss` an alarm on the champion's loss and `features` one on its inputs, both with a stated rate
-of false alarms, `integrity` whether rows are fit to be judged at all. `estimate` says how the champion does on rows
-without labels, `delays` how long labels take, and `diagnosis` what all the evidence together means.
+of false alarms, `integrity` whether rows are fit to be judged at all, of which `usual` knows what earlier files taught.
+`estimate` says how the champion does on rows without labels, `delays` how long labels take, and `diagnosis` what all
+the evidence together means.
 """
 
 from pipeline.drift import delays, estimate, loss
@@ -13,6 +14,7 @@ from pipeline.drift.features import judge_features, stability
 from pipeline.drift.integrity import check as check_integrity
 from pipeline.drift.scores import SCORE_TESTS, Scores, Settings, agreed, expected, judge
 from pipeline.drift.sketches import PREDICTION, Observed, Seen, observe, phases, sketch
+from pipeline.drift.usual import taken_in, widened
 from pipeline.drift.verdicts import Verdict
 
 __all__ = [
@@ -38,4 +40,6 @@ __all__ = [
     "phases",
     "sketch",
     "stability",
+    "taken_in",
+    "widened",
 ]

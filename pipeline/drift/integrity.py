@@ -119,7 +119,10 @@ def shrunk(name: str, column: Mapping[str, Any], seen: Seen, columns: int) -> It
 
 
 def constant(name: str, column: Mapping[str, Any], seen: Seen, columns: int) -> Iterator[Verdict]:
-    """Bad if all values are the same, and surprisingly so: the training data have others."""
+    """Bad if all values are the same, and surprisingly so: the training data have others.
+
+    No chance is needed where they came alike before: at least half as many in a row.
+    """
     present = seen.rows - seen.missing
     if not present:
         return
@@ -131,8 +134,12 @@ def constant(name: str, column: Mapping[str, Any], seen: Seen, columns: int) -> 
     )
     usual, before = _like(column, seen), column["rows"] - column["missing"]
     chance = min(1.0, len(seen.counts) * surprise(present, present, usual, before)) if alone else 1.0
-    why = f"{name}: {'all values are the same' if alone else 'its values differ'}{_by(chance)}"
-    yield Verdict("constant", chance < limit(columns), chance, limit(columns), why, name)
+    if alone and present <= 2 * column.get("alike", 0):
+        chance, told = 1.0, f"all values are the same, as {column['alike']} in a row were before"
+    else:
+        told = "all values are the same" if alone else "its values differ"
+    bad = chance < limit(columns)
+    yield Verdict("constant", bad, chance, limit(columns), f"{name}: {told}{_by(chance)}", name)
 
 
 def _like(column: Mapping[str, Any], seen: Seen) -> int:

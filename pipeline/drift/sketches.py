@@ -152,6 +152,7 @@ def _number_kept(values: np.ndarray, phase: np.ndarray | None) -> dict[str, Any]
         "values": grid.tolist(),
         "upto": upto.tolist(),
         "bins": bins,
+        "alike": _longest_alike(values),
     }
     if phase is not None:
         places = _bin_of(values, grid[bins])
@@ -201,12 +202,22 @@ def _category_kept(values: Any, phase: np.ndarray | None) -> dict[str, Any]:
     }
     kept |= _category_bins(counts, rows - missing)
     kept["bins"] = _binned(kept, counts, missing)
+    texts = [
+        _text(value)
+        for value in (values.to_pylist() if hasattr(values, "to_pylist") else _array(values).tolist())
+    ]
+    kept["alike"] = _longest_alike(np.array(texts, object))
     if phase is not None:
-        texts = [_text(value) for value in _array(values).tolist()]
         place_of = {text: _place(kept, text) for text in [*counts, MISSING]}
         places = np.fromiter((place_of[text] for text in texts), int, rows)
         kept |= _by_phase(places, phase, len(kept["bins"]), scores=False)
     return kept
+
+
+def _longest_alike(values: np.ndarray) -> int:
+    """Give how many rows in a row had the same value at most, in the order in which they came."""
+    changes = np.flatnonzero(values[1:] != values[:-1]) + 1
+    return int(np.diff(np.concatenate([[0], changes, [len(values)]])).max())
 
 
 def _category_bins(counts: Mapping[str, int], rows: int) -> dict[str, Any]:
@@ -358,7 +369,7 @@ def _categories_seen(column: Mapping[str, Any], values: Any) -> Seen:
 
 def reach(column: Mapping[str, Any]) -> tuple[float, float]:
     """Give the least and the greatest number that isn't out of range: `BEYOND` of the range beyond what was seen."""
-    low, high = column["values"][0], column["values"][-1]
+    low, high = column.get("low", column["values"][0]), column.get("high", column["values"][-1])
     margin = BEYOND[column["kind"]] * (high - low)
     return low - margin, high + margin
 

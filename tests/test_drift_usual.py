@@ -1,0 +1,109 @@
+"""What files found good teach the rules on bad data: what creeps becomes usual, what jumps does not."""
+
+import json
+
+import numpy as np
+import pytest
+
+from pipeline import drift
+
+KINDS = {"t": "number", "c": "category", "holiday": "number"}
+ROWS = 48  # of a file: two days, hour by hour
+
+
+def days(first: int, number: int = 2, **changed) -> dict[str, np.ndarray]:
+    """Give days of the year, hour by hour: degrees that climb to summer, the product sold, a mark of holidays."""
+    hours = np.arange(24 * first, 24 * (first + number))
+    random = np.random.default_rng(first)
+    degrees = -10 * np.cos(hours / 24 / 365 * 2 * np.pi) + random.normal(0, 2, len(hours))
+    product = np.array([f"model {hour // (24 * 40)}" for hour in hours])
+    weekend = (hours // 24 % 7 >= 5).astype(float)
+    return {"t": degrees, "c": product, "holiday": weekend, **changed}
+
+
+def climbing(day: int) -> dict[str, np.ndarray]:
+    """Give two days of which only the degrees differ from the first month's."""
+    return days(day, c=np.full(ROWS, "model 0"))
+
+
+def files(*found: dict[str, np.ndarray]) -> list[set[tuple[str, str | None]]]:
+    """Give what rules fire on each file after a first month, if files on which none does are taken for good."""
+    kept = json.loads(json.dumps(drift.sketch(days(0, 30), KINDS)))
+    usual: dict[str, dict] = {}
+    fired: list[set[tuple[str, str | None]]] = []
+    for file in found:
+        expected = drift.widened(kept, usual)
+        observed = drift.observe(expected, file)
+        fired.append(
+            {(one.test, one.feature) for one in drift.check_integrity(expected, observed) if one.drifted}
+        )
+        if not fired[-1]:
+            usual = json.loads(json.dumps(drift.taken_in(usual, expected, observed, fired[-1])))
+    return fired
+
+
+def test_what_creeps_is_never_bad_data():
+    assert set().union(*files(*[climbing(day) for day in range(30, 180, 2)])) == set()
+
+
+def test_beside_the_first_month_alone_it_would_be():
+    assert files(climbing(170)) == [{("out_of_range", "t")}]
+
+
+def test_a_jump_is_bad_data_however_far_numbers_crept():
+    climbed, broken = [climbing(day) for day in range(30, 170, 2)], climbing(170)
+    assert files(*climbed, {**broken, "t": 100 * broken["t"]})[-1] == {("out_of_range", "t")}
+
+
+def test_a_jump_that_is_found_good_is_usual_from_then_on():
+    kept = drift.sketch(days(0, 30), KINDS)
+    hot = days(30, t=days(30)["t"] * 50)
+    observed = drift.observe(kept, hot)
+    fired = {(one.test, one.feature) for one in drift.check_integrity(kept, observed) if one.drifted}
+    assert fired == {("out_of_range", "t")}
+    wider = drift.widened(kept, drift.taken_in({}, kept, observed, fired))
+    again = drift.check_integrity(wider, drift.observe(wider, hot))
+    assert not any(one.drifted for one in again)
+
+
+def test_new_categories_are_bad_data_until_a_file_with_them_was_found_good():
+    kept = drift.sketch(days(0, 30), KINDS)
+    new = days(30, c=np.full(ROWS, "model 9"))
+    observed = drift.observe(kept, new)
+    wider = drift.widened(kept, drift.taken_in({}, kept, observed, {("new_categories", "c")}))
+    found = [
+        {one.test for one in drift.check_integrity(sketch, drift.observe(sketch, new)) if one.drifted}
+        for sketch in (kept, wider)
+    ]
+    assert found == [{"new_categories"}, set()]
+
+
+def test_few_rows_and_few_strange_ones_teach_nothing():
+    kept = drift.sketch(days(0, 30), KINDS)
+    few = days(30, t=np.full(5, 500.0), c=np.full(5, "model 9"), holiday=np.ones(5))
+    assert drift.taken_in({}, kept, drift.observe(kept, few), set()) == {}
+    one_typo = days(30, number=10)
+    one_typo["t"][7] = 1e6
+    assert drift.taken_in({}, kept, drift.observe(kept, one_typo), set())["t"]["high"] < 100
+
+
+@pytest.mark.parametrize(("hours", "bad"), [(24, False), (240, False), (264, True)])
+def test_a_feature_with_one_value_is_bad_data_unless_it_had_one_for_half_as_long(hours, bad):
+    """In the first month five workdays, 120 hours, come in a row."""
+    one = days(30, number=hours // 24, holiday=np.ones(hours))
+    assert (("constant", "holiday") in files(one)[0]) == bad
+
+
+def test_one_that_often_has_one_value_is_told_so():
+    kept = drift.sketch(days(0, 30), KINDS)
+    found = drift.check_integrity(kept, drift.observe(kept, days(30, holiday=np.ones(ROWS))))
+    why = next(one.why for one in found if (one.test, one.feature) == ("constant", "holiday"))
+    assert why == "holiday: all values are the same, as 120 in a row were before"
+
+
+def test_rows_in_no_order_have_no_value_for_long():
+    shuffled = np.random.default_rng(0).permutation(720)
+    month = {name: values[shuffled] for name, values in days(0, 30).items()}
+    kept = drift.sketch(month, KINDS)
+    found = drift.check_integrity(kept, drift.observe(kept, days(30, holiday=np.ones(ROWS))))
+    assert ("constant", "holiday") in {(one.test, one.feature) for one in found if one.drifted}
