@@ -59,6 +59,7 @@ def taken_in(
 
 def _after(since: Mapping[str, Any], column: Mapping[str, Any], seen: Seen, jumped: bool) -> dict[str, Any]:
     present = seen.rows - seen.missing
+    found: dict[str, Any]
     if seen.categories is not None:
         new = [name for name in sorted(seen.categories) if name not in column["counts"]]
         alone, found = len(seen.categories) == 1, {"names": [*since.get("names", []), *new][-MOST_NAMES:]}
