@@ -143,6 +143,7 @@ def ingest_again(config: Config, book: Records, dry_run: bool = False) -> Counts
                 )
             if taken := taking.taken_again(old, one, content):
                 taken = _beside(config, live, taken)
+                taking.kept_as(taken.file)
                 rebuilt[old.id] = taken.file
                 _count(counts, taken.file)
                 if not dry_run:

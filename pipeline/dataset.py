@@ -40,6 +40,7 @@ KEY = (
     "_key"  # hash of what makes rows one record; the one with the highest rank holds, of equal ones the last
 )
 RANK = "_rank"
+PLACE = "_place"  # of a row in its file, from 0
 NEVER = np.iinfo(np.int64).max
 CHECKSUMMED, VERIFIED = (
     {"write_page_checksum": True},
@@ -189,6 +190,27 @@ def labels_replaced(ingested: Path, parts: list[tuple[int, str]], target: str) -
     holds = _of_each_key(pa.concat_tables([held, own]))
     both = held.join(holds, [KEY, RANK], right_suffix=" now", join_type="inner")
     return pc.sum(pc.not_equal(both[target], both[f"{target} now"])).as_py() or 0
+
+
+def marks(ingested: Path, name: str) -> pa.Table:
+    """Give key, rank and hash of each row of a part that isn't dropped."""
+    return _kept(read_part(ingested, name)).select([KEY, RANK, ROW])
+
+
+def places_taken(before: list[pa.Table], rows: pa.Table, known: pa.Array) -> np.ndarray:
+    """Give the `_place` of the rows of a file that would hold, were they new, where another row of the key does now.
+
+    `before` are the `marks` of all parts; `rows` has them, too, and `_place`. `known`: which keys are looked at.
+    """
+    wanted = rows[KEY].combine_chunks().filter(known)
+    kept = pa.concat_tables(before) if before else rows.select([KEY, RANK, ROW]).slice(0, 0)
+    held = _of_each_key(kept.filter(pc.is_in(kept[KEY], wanted)))
+    if pc.all(pc.is_in(rows[ROW].filter(known), held[ROW].combine_chunks())).as_py():
+        return np.empty(0, np.int64)
+    nowhere = held.append_column(PLACE, pa.array(np.full(len(held), -1)))
+    holds = _of_each_key(pa.concat_tables([nowhere, rows]))
+    both = holds.join(held, KEY, right_suffix=" held", join_type="inner")
+    return both.filter(pc.not_equal(both[ROW], both[f"{ROW} held"]))[PLACE].to_numpy()
 
 
 def _labelled(part: pa.Table, target: str) -> pa.Table:

@@ -345,7 +345,7 @@ def _with_labels(verdicts: list[dict[str, Any]], kind: str, sentence: str) -> tu
     why = [one["why"] for one in verdicts if one["test"] == RELABELLED and one["drifted"]]
     if not why:
         return kind, sentence
-    told = f"{why[0]}; the later ones hold: look whether they are right"
+    told = f"{why[0]}; the later ones hold: look whether they are right, or send those that are once more"
     return (CHANGED, told) if kind in (NONE, UNJUDGED) else (kind, f"{sentence}; {told}")
 
 

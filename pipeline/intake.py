@@ -6,6 +6,7 @@ and the sample of all rows that statistics are taken of. All of that can be had 
 
 import hashlib
 import json
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,13 +19,15 @@ import pyarrow.parquet as pq
 
 from pipeline import cleaning, dataset, files, known, merging, readers, rejected, releases, repairs, rowhash
 from pipeline.config import Columns, Config, Source
-from pipeline.dataset import DONE, DROPPED, FILES, KEY, RANK
+from pipeline.dataset import DONE, DROPPED, FILES, KEY, PLACE, RANK
 from pipeline.errors import CheckFailed, DataError
 from pipeline.known import Known
 from pipeline.readers import BadRow
 from pipeline.records import LATE_LABELS, FileRecord, Records
 from pipeline.rowhash import ROW
 from pipeline.sources import Found
+
+log = logging.getLogger("pipeline")
 
 ROWS = "known/rows"  # folders of the hashes of all rows, of all keys, of all states of joined rows
 KEYS = "known/keys"
@@ -100,6 +103,7 @@ class Intake:
         self.contents: dict[str, list[Any]] = {}
         self.parts = [] if rebuilding else book.parts()
         self.new_parts: list[tuple[int, str]] = []
+        self.marks: dict[str, pa.Table] = {}  # by part, read once a run
         self.staged: dict[str, list[pa.Table]] = {}  # the rows of joined sources, read once a run
         self.origins: dict[int, str] = {}  # of joined sources: file number, path of its source
         self._known: dict[str, Known] = {}
@@ -117,6 +121,7 @@ class Intake:
         }
         self.repairing = bool(repairs.needed(self.imputation, self.outliers))
         self.join = cleaning_rules.join
+        self.may_put_back = bool(cleaning_rules.key) and cleaning_rules.same_key != "reject"
         self.columns, self.labels_known = _with_labels(config)
         self.spelt = {
             there.path: here for here, there in zip(config.paths.source, config.sources, strict=True)
@@ -129,16 +134,11 @@ class Intake:
         source = self.spelt[found.source.path]
         named = {"location": found.location, "name": found.name, "sha256": sha256}
         same = [file for file in self._same_content(sha256) if self._counts(file, found, source)]
-        named_alike = any((file.location, file.name) == (found.location, found.name) for file in same)
+        named_alike = self._is_named(found, same)
         if same and not self.rebuilding and (named_alike or same[0].status == "set aside"):
             return None
-        if same and same[0].status == "set aside":
-            taken = Taken(replace(same[0], **named))
-        elif same:
-            reason = f"the same content as {same[0].name}"
-            duplicates = same[0].rows + same[0].duplicates
-            file = self._record(named, "repeated", reason=reason, duplicates=duplicates, facts=same[0].facts)
-            taken = Taken(file)
+        if same:
+            taken = self._repeated(content, named, source, same[0])
         else:
             try:
                 taken = self._read(content, named, source)
@@ -153,10 +153,39 @@ class Intake:
         self.next += 1
         return taken
 
+    def _is_named(self, found: Found, same: list[Any]) -> bool:
+        """Say whether one of these records is of this file; where rows may be put back, its newest record."""
+        if self.may_put_back and self.history:
+            newest = self.book.newest_named(found.location, found.name)
+            return newest is not None and any(file.sha256 == newest.sha256 for file in same)
+        return any((file.location, file.name) == (found.location, found.name) for file in same)
+
+    def _repeated(self, content: bytes, named: dict[str, str], source: Source, before: Any) -> Taken:
+        """Give what becomes of a content that is on record: nothing, unless rows of it are to hold again."""
+        if before.status == "set aside":
+            return Taken(replace(before, **named))
+        if self.may_put_back:
+            try:
+                taken = self._read(content, named, source, again=True)
+            except DataError as problem:  # of what the config, or the live model, allowed then
+                log.info("%s: not read once more: %s", named["name"], problem)
+            else:
+                if taken.file.output:
+                    return replace(taken, repeats=None)
+        duplicates, reason = before.rows + before.duplicates, f"the same content as {before.name}"
+        return Taken(
+            self._record(named, "repeated", reason=reason, duplicates=duplicates, facts=before.facts)
+        )
+
     def taken_again(self, old: Any, found: Found, content: bytes) -> Taken | None:
         """Give what becomes of a recorded file now, under the name and number it has on record."""
         self.next = old.id
         return self.taken(replace(found, location=old.location, name=old.name), content)
+
+    def kept_as(self, file: FileRecord) -> None:
+        """Take note that the rows of the file taken last stand in a part of another name."""
+        if file.output:
+            self.new_parts[-1] = (self.new_parts[-1][0], file.output)
 
     def _same_content(self, sha256: str) -> list[Any]:
         recorded = list(self.book.same_content(sha256)) if self.history else []
@@ -187,8 +216,8 @@ class Intake:
     def _record(self, named: dict[str, str], status: str, **facts: Any) -> FileRecord:
         return FileRecord(**{**named, "status": status, "contract": self.config.contract, **facts})
 
-    def _read(self, content: bytes, named: dict[str, str], source: Source) -> Taken:
-        """Read, check and clean a file. Raise DataError if it has to be set aside whole."""
+    def _read(self, content: bytes, named: dict[str, str], source: Source, again: bool = False) -> Taken:
+        """Read, check and clean a file, perhaps once more. Raise DataError if it has to be set aside whole."""
         columns = self.columns
         only = {*self.join.keys, *source.columns} if self.join else None
         salt = source.path if self.join else ""
@@ -219,6 +248,8 @@ class Intake:
         if not rows_known.fresh.count:  # the first file of many tells how much room all will need
             rows_known.fresh.make_room(min(known.AT_ONCE, len(cleaned.rows) * self.waiting))
         new = rows_known.take_in(cleaned.hashes)
+        if self.may_put_back and not new.all():
+            new |= self._replaced(cleaned.rows, ~new)
         rows, repeats = cleaned.rows, cleaned.hashes[:, ~new]
         if not new.all():
             rows = rows.filter(pa.array(new))
@@ -235,7 +266,7 @@ class Intake:
         if self.config.cleaning.key:
             rows, lost = self._keyed(rows, counts)
             flaws += self._told_twice(rows, lost, places, cleaned.positions[new])
-        return self._brought(raw, rows, repeats, flaws, named, counts, source)
+        return self._brought(raw, rows, repeats, flaws, named, counts, source, again)
 
     def _told(self, flaw: cleaning.Flaw) -> str:
         """Give the reason, and which id the row is about where the cell doesn't say it."""
@@ -256,10 +287,11 @@ class Intake:
         named: dict[str, str],
         counts: dict[str, Any],
         source: Source,
+        again: bool,
     ) -> Taken:
         """Give what a file brings, with its record."""
         salt = source.path if self.join else ""
-        salt += self._read_as(named["name"], source)
+        salt += self._read_as(named["name"], source) + (f" {self.next}" if again else "")
         output = dataset.part_name(named["sha256"], self.config.reading, salt) if len(rows) else ""
         counts.setdefault("rows", len(_not_dropped(rows)))
         staged = rows if self.join and output else None
@@ -287,12 +319,9 @@ class Intake:
         dropped = _bools(rows[DROPPED]) if DROPPED in rows.column_names else np.zeros(len(rows), bool)
         known_before = np.zeros(len(rows), bool)
         known_before[~dropped] = ~self.known(KEYS).take_in(keys[:, ~dropped])
-        labelled = rows[columns.target.name].is_valid().cast(pa.int64())
-        times = (
-            rows[columns.time].cast(pa.int64()) if columns.time else pa.array(np.zeros(len(rows), np.int64))
-        )
+        labelled = rows[columns.target.name].is_valid()
         rows = rows.append_column(KEY, rowhash.column_of(keys))
-        rows = rows.append_column(RANK, pc.add(pc.multiply(times, 2), labelled))
+        rows = rows.append_column(RANK, self._ranks(rows))
         if self._rejects_keys():
             rows = _with(rows, DROPPED, pa.array(dropped | known_before))
             why = {"dropped": ", ".join(self.config.cleaning.key), "how": TAKEN_KEY}
@@ -303,9 +332,29 @@ class Intake:
         first = ~known_before & ~dropped
         counts["rows"] = int(first.sum())
         counts["labelled"] = self._newly_labelled(_not_dropped(rows))
-        if late := counts["labelled"] - int((first & _bools(pc.cast(labelled, pa.bool_()))).sum()):
+        if late := counts["labelled"] - int((first & _bools(labelled)).sum()):
             counts["facts"][LATE_LABELS] = late
         return rows, known_before
+
+    def _ranks(self, rows: pa.Table) -> pa.Array:
+        """Give the rank of each row among those of its key: by time, then whether its outcome is known."""
+        columns = self.config.columns
+        labelled = rows[columns.target.name].is_valid().cast(pa.int64())
+        if not columns.time:
+            return labelled
+        return pc.add(pc.multiply(rows[columns.time].cast(pa.int64()), 2), labelled)
+
+    def _replaced(self, rows: pa.Table, known: np.ndarray) -> np.ndarray:
+        """Give the mask of the known rows whose place another took. They came again, so they are the later ones."""
+        keys = rowhash.column_of(rowhash.row_hashes(rows.select(self.config.cleaning.key), "key"))
+        own = pa.table({KEY: keys, RANK: self._ranks(rows), ROW: rows[ROW], PLACE: np.arange(len(rows))})
+        for _, part in self.parts if self.dry_run else [*self.parts, *self.new_parts]:
+            if part not in self.marks:
+                self.marks[part] = dataset.marks(self.config.ingested, part)
+        places = dataset.places_taken(list(self.marks.values()), own, pa.array(known))
+        mask = np.zeros(len(rows), bool)
+        mask[places] = True
+        return mask & known
 
     def _told_twice(
         self, rows: pa.Table, known_before: np.ndarray, places: np.ndarray, positions: np.ndarray

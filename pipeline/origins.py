@@ -9,13 +9,11 @@ import pyarrow.compute as pc
 
 from pipeline import cleaning, dataset, merging, rejected, rowhash
 from pipeline.config import Config
-from pipeline.dataset import DONE, DROPPED, FILE, FILES
+from pipeline.dataset import DONE, DROPPED, FILE, FILES, PLACE
 from pipeline.errors import DataError
 from pipeline.records import Records
 from pipeline.rowhash import ROW
 from pipeline.spreadsheets import harmless
-
-PLACE = "_place"
 
 
 def told(config: Config, book: Records, key: str) -> tuple[dict[str, Any], str]:

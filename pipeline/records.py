@@ -304,6 +304,12 @@ class Records:
         """Give the files with this content, oldest first."""
         return self._all(sa.select(files).where(files.c.sha256 == sha256).order_by(files.c.id))
 
+    def newest_named(self, location: str, name: str) -> sa.Row | None:
+        """Give the newest record of a file of this name."""
+        named = sa.select(files).where(files.c.location == location, files.c.name == name)
+        found = self._all(named.order_by(files.c.id.desc()).limit(1))
+        return found[0] if found else None
+
     def other_contract(self, contract: str) -> bool:
         """Say whether rows were ingested under another contract than this."""
         other = sa.select(files.c.id).where(files.c.status == "ingested", files.c.contract != contract)

@@ -144,6 +144,9 @@ def test_a_label_that_contradicts_an_earlier_one_takes_its_place_and_is_not_scor
     assert len(project.rows()) == 450
     table = pd.read_csv(project.ingested("finaldata.csv")).set_index("client")["exited"]
     assert (table[rows["client"]].to_numpy() == 1 - rows["exited"].to_numpy()).all()
+    ran(project, rows, "week4 corrected.csv")
+    table = pd.read_csv(project.ingested("finaldata.csv")).set_index("client")["exited"]
+    assert (table[rows["client"]].to_numpy() == rows["exited"].to_numpy()).all()
 
 
 def test_a_batch_of_contradicted_labels_is_a_concept_shift(deployed):

@@ -1,6 +1,7 @@
 """What becomes of files under every kind of cleaning: keys, repairs, joins. The plain union is in test_ingestion."""
 
 import json
+import os
 import re
 import tempfile
 from collections.abc import Iterator
@@ -116,6 +117,68 @@ def test_a_correction_of_the_same_date_in_a_later_file_holds(keyed):
     keyed.drop("b.csv", table("Ann,2025-01-01,0,2,1,x"))
     keyed.call("ingestion.py")
     assert keyed.rows() == ["Ann,2025-01-01,0,2,1,x"]
+
+
+WRONG = ["Ann,2025-01-01,1,1,1,x", "Bob,2025-01-01,1,1,1,x"]
+RIGHT = ["Ann,2025-01-01,0,1,1,x", "Bob,2025-01-01,0,1,1,x"]
+
+
+@pytest.mark.parametrize("name", ["a again.csv", "a.csv", "corrected.csv"])
+def test_rows_that_were_replaced_hold_again_if_they_are_sent_once_more(keyed, name):
+    """Under another name, or in place of the wrong ones, or in a file with others."""
+    right = table(*RIGHT, *(["Cid,2025-01-01,0,1,1,x"] if name == "corrected.csv" else []))
+    keyed.drop("a.csv", table(*RIGHT))
+    keyed.call("ingestion.py")
+    keyed.drop("a.csv" if name == "a.csv" else "b.csv", table(*WRONG))
+    keyed.call("ingestion.py")
+    assert keyed.rows() == WRONG
+    keyed.drop(name, right)
+    assert f"drop/{name}: ingested: " in keyed.call("ingestion.py", "--dry-run").out
+    facts = keyed.does("ingestion.py")
+    assert (facts["files"], facts["duplicates"]) == (1, 2)
+    assert keyed.rows()[:2] == RIGHT
+    assert keyed.does("ingestion.py")["files"] == 0, "once is enough"
+    told = keyed.call("ingestion.py", "--trace", "Ann").out
+    assert re.findall("^(holds|replaced)", told, re.MULTILINE) == ["replaced", "replaced", "holds"]
+    keyed.drop("b.csv", table(*WRONG))  # where there is none any more a rebuild would stop
+    keyed.call("ingestion.py")
+    keyed.drop(name, right.replace("Ann,2025-01-01", "Ann,2025-01-02"))
+    keyed.call("ingestion.py")
+    keyed.drop("first.csv", table(*RIGHT))
+    keyed.drop("third.csv", right)
+    keyed.call("ingestion.py")
+    before = keyed.rows()
+    assert keyed.call("ingestion.py", "--rebuild").code == 0
+    assert keyed.rows() == before
+
+
+def test_a_file_that_was_only_touched_puts_nothing_back(keyed):
+    keyed.drop("a.csv", table(*RIGHT))
+    keyed.call("ingestion.py")
+    keyed.drop("b.csv", table(*WRONG))
+    keyed.call("ingestion.py")
+    os.utime(keyed.drop("a.csv", table(*RIGHT)), (1, 1))
+    assert keyed.does("ingestion.py")["files"] == 0
+    assert keyed.rows() == WRONG
+
+
+def test_what_is_known_and_would_not_hold_if_it_were_new_is_a_duplicate(keyed):
+    keyed.drop("a.csv", table("Ann,2025-01-01,0,1,1,x", "Bob,2025-01-01,,1,1,x", "Cid,2025-01-01,0,1,1,x"))
+    keyed.drop("b.csv", table("Ann,2025-01-09,0,2,1,x", "Bob,2025-01-01,0,1,1,x", "Cid,2025-01-01,1,1,1,x"))
+    keyed.call("ingestion.py")
+    before = keyed.rows()
+    keyed.drop(
+        "c.csv",
+        table(
+            "Ann,2025-01-01,0,1,1,x",
+            "Bob,2025-01-01,,1,1,x",
+            "Cid,2025-01-01,0,1,1,x",
+            "Cid,2025-01-01,1,1,1,x",
+        ),
+    )
+    keyed.call("ingestion.py")
+    assert keyed.rows() == before
+    assert keyed.query("select output from files where name = 'c.csv'") == [("",)]
 
 
 def test_a_unique_key_is_a_contract_and_the_row_that_breaks_it_is_set_aside(tmp_path):
@@ -440,6 +503,33 @@ def test_any_split_order_and_repetition_gives_the_same_newest_rows(prepared, dra
         pieces = [(f"{at}.csv", table(*piece)) for at, piece in enumerate(split(draw, KEYED_ROWS))]
         ingested_in_pieces(project, draw, pieces)
         assert project.rows() == sorted(row for _, row in newest.values())
+
+
+CELLS = st.tuples(st.sampled_from("AB"), st.sampled_from([1, 2]), st.sampled_from(["", "0", "1"]))
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.tuples(st.lists(CELLS, min_size=1, max_size=3, unique=True), st.booleans()), max_size=6))
+def test_of_whatever_comes_in_whatever_order_the_last_of_the_newest_rows_holds(prepared, deliveries):
+    """A file has other rows each time, or just those of an earlier one."""
+    holds: dict[str, tuple[int, bool, str]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        project = prepared["keyed"].copied(Path(folder) / "a project")
+        with project.book() as book:
+            for number, (cells, at_once) in enumerate(deliveries):
+                rows = [f"{client},2025-01-0{day},{label},1,1,x" for client, day, label in cells]
+                project.drop(f"{number}.csv", table(*rows))
+                for (client, day, label), row in zip(cells, rows, strict=True):
+                    rank = (day, label != "")
+                    if client not in holds or rank >= holds[client][:2]:
+                        holds[client] = (*rank, row)
+                if at_once:
+                    ingestion.ingest(project.config, book)
+            ingestion.ingest(project.config, book)
+            if deliveries:
+                assert project.rows() == sorted(row for *_, row in holds.values())
+                ingestion.ingest_again(project.config, book)
+                assert project.rows() == sorted(row for *_, row in holds.values())
 
 
 @settings(max_examples=15, deadline=None)
