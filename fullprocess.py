@@ -274,10 +274,10 @@ def windows(
     After harm the recent window is what came since it began, if that is enough to learn from. As long as the recent
     window is all there is, an alarm trains that.
     """
-    from pipeline import cohorts, replay
+    from pipeline import cohorts, decisions
 
     recent, there = config.retraining.recent, book.labelled_files(upto=upto)
-    enough = replay.ENOUGH * config.retraining.min_rows
+    enough = decisions.ENOUGH * config.retraining.min_rows
     if harmed and cohorts.labelled_rows(config, book, harmed + 1, upto) >= enough:
         recent = min(recent, book.labelled_files(harmed, upto))
     found: list[int | None] = [None] if "all" in named or (alarmed and there <= recent) else []

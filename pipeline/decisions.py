@@ -39,6 +39,9 @@ DOUBT = 10.0  # standard deviation of the ageing expected from growth, as a mult
 LATEST = 1.5  # times the age at which growth would do: then a training is due, whatever ageing was measured to cost
 ALIKE = 3.0  # rows of a batch are alike, so a batch's mean varies this much more than if they were not
 HARM_GROWTH = 4.0  # after harm: train once there are so many times the batches since it that models know of
+ENOUGH = (
+    2  # times retraining.min_rows: with so many rows since harm the recent window leaves out what was before
+)
 FIRST = 1.3  # a recent window is worth a model of its own when the history is this much longer
 
 
@@ -138,11 +141,14 @@ def adaptive(now: Situation, settings: Retraining) -> Decision:
 def _harmed(now: Situation) -> tuple[str, ...]:
     """Give the windows that harm calls for: the recent one, which forgets.
 
-    Right after harm little is known of it, so what was learnt ages fast: it's learnt anew once the batches since the
-    loss began to rise are `HARM_GROWTH` times those that the newest models could know of, for a recent window's time.
+    Right after harm little is known of it, so what was learnt ages fast. It's learnt anew as soon as there are rows
+    enough to leave out what was before, and once the batches since the loss began to rise are `HARM_GROWTH` times those
+    that the newest models could know of; for a recent window's time.
     """
     if now.harmed is None:
         return ("recent",) if now.alarm else ()
+    if now.may_forget and now.newest - now.harmed <= now.recent:
+        return ("recent",)
     trained = max((model.upto for model in now.kept), default=0)
     if now.newest - now.harmed < HARM_GROWTH * (trained - now.harmed):
         return ()

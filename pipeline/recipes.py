@@ -85,6 +85,8 @@ class Situation:
     recent: int = 10  # batches in the recent window
     # newest batch before the harm that there is an alarm of, or that last led to a training
     harmed: float | None = None
+    # there are rows enough since to learn from them alone, for the first time since a model was made
+    may_forget: bool = False
 
 
 def newest(now: Situation, window: str) -> Kept | None:

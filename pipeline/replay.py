@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 HORIZON = 5  # ticks over which a deployment has to do better than what it replaced
-ENOUGH = 2  # times retraining.min_rows: with so many rows since the harm the recent window leaves out what was before
 YARDSTICKS = ("never", "always", "every")  # deploy whatever they train, as a calendar would
 
 
@@ -185,6 +184,8 @@ class Replay:
         return decisions.retrain(self.policy, now, settings)
 
     def _situation(self, labelled: int) -> Situation:
+        harmed = self._harmed() if self.alarms else self.harmed if self.harmed >= 0 else None
+        trained = max((one.upto for one in self.kept), default=0)
         return Situation(
             task=self.task,
             batches=self.batches[-MEMORY:],
@@ -195,8 +196,16 @@ class Replay:
             alarm=self.alarms[-1:],
             drift=self.drifts[-1:],
             recent=self.config.retraining.recent,
-            harmed=self._harmed() if self.alarms else self.harmed if self.harmed >= 0 else None,
+            harmed=harmed,
+            may_forget=harmed is not None
+            and self._enough(harmed, labelled)
+            and not self._enough(harmed, int(trained)),
         )
+
+    def _enough(self, harmed: int, upto: int) -> bool:
+        """Say whether there are enough rows of the ticks after the harm, up to this one, to learn from them alone."""
+        rows = sum(len(truth) for truth in self.fits.ticks.truth[harmed + 1 : upto + 1])
+        return rows >= decisions.ENOUGH * self.config.retraining.min_rows
 
     def _harmed(self) -> int | None:
         """Give the newest tick before the loss began to rise."""
@@ -241,8 +250,7 @@ class Replay:
             learnt = max(one.upto for one in self.kept if one.id in self.recipe.weights)
             self.harmed = max(self.harmed, -1 if now.harmed is None else int(now.harmed))
             above = max(learnt, self.harmed)
-        rows = sum(len(truth) for truth in self.fits.ticks.truth[self.harmed + 1 : now.newest + 1])
-        if self.harmed >= 0 and rows >= ENOUGH * self.config.retraining.min_rows:
+        if self.harmed >= 0 and self._enough(self.harmed, int(now.newest)):
             recent = min(recent, now.newest - self.harmed)
         made = []
         for window in windows:

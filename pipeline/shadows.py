@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import batches, cohorts, files, models
+from pipeline import batches, cohorts, decisions, files, models
 from pipeline.config import Config
 from pipeline.drift import loss
 from pipeline.errors import CheckFailed
@@ -191,6 +191,8 @@ def situation(config: Config, book: Records, champion: Release, upto: int = 0) -
     alarm, tests = since_training(config, book, champion, trained)
     harmed = harmed_file(book, champion) if alarm else book.harmed_upto() or None
     known = [one for one in batches.newest(config, newest) if one.number > withdrawn]
+    enough = decisions.ENOUGH * config.retraining.min_rows
+    since = [counted((harmed or 0) + 1, upto) for upto in (newest, int(trained))]
     return Situation(
         task=config.task,
         batches=[replace(one, number=_counted(ends, one.number)) for one in known],
@@ -210,6 +212,7 @@ def situation(config: Config, book: Records, champion: Release, upto: int = 0) -
         drift=tests,
         recent=config.retraining.recent,
         harmed=None if harmed is None else _counted(ends, harmed),
+        may_forget=harmed is not None and since[0] >= enough > since[1],
     )
 
 

@@ -146,6 +146,15 @@ def test_an_alarm_waits_for_the_cool_down_and_for_more_to_learn():
     assert not decisions.retrain("adaptive", lately(6, alarm=["it rose"], harmed=2), SETTINGS).yes
 
 
+def test_after_harm_the_recent_window_is_trained_as_soon_as_it_can_do_without_what_was_before():
+    assert decisions.retrain("adaptive", lately(6, harmed=2, may_forget=True), SETTINGS).windows == (
+        "recent",
+    )
+    assert not decisions.retrain("adaptive", lately(6, harmed=2), SETTINGS).yes
+    long_ago = replace(lately(6, harmed=2, may_forget=True), recent=3)
+    assert not decisions.retrain("adaptive", long_ago, SETTINGS).yes
+
+
 def test_feature_drift_and_quiet_batches_retrain_nothing_by_themselves():
     decision = decisions.retrain("adaptive", lately(2), SETTINGS)
     assert not decision.yes

@@ -151,6 +151,23 @@ def test_harm_trains_on_all_there_is_as_long_as_that_is_the_recent_window(deploy
     assert deployed.live() != before
 
 
+def test_after_harm_the_recent_window_is_learnt_anew_once_what_came_since_is_enough(deployed):
+    deployed.configure("recent: 1,", "recent: 5,")
+    for week in range(3, 8):
+        deployed.drop(f"week{week}.csv", clients(100, seed=week, day=8 + week))
+    deployed.does("fullprocess.py")
+    for week in (8, 9):  # twice min_rows, 120, are enough
+        deployed.drop(f"week{week}.csv", clients(100, seed=week, day=8 + week, flipped=True))
+        facts = kept_the_contract(deployed.does("fullprocess.py"))
+        assert facts["fits"] == 1
+        (folder,) = (deployed.folder / "models").glob("logistic_regression-recent*")
+        candidate = json.loads((folder / "candidate.json").read_text())
+        assert (candidate["window"], candidate["rows"] <= 200) == (
+            f"recent {5 if week == 8 else 2}",
+            week == 9,
+        )
+
+
 def test_the_shipped_data_train_a_model_and_a_season_of_change_deploys_another(tmp_path):
     config = (ROOT / "config.yaml").read_text()
     project = Project.made(tmp_path / "a project", re.sub(r"source: \w+", "source: drop", config, count=1))
