@@ -22,7 +22,7 @@ from pipeline.config import Config
 from pipeline.errors import ConfigError, DataError, FileError, UsageError
 from pipeline.intake import Intake, Taken
 from pipeline.known import AT_ONCE
-from pipeline.records import FileRecord, Records, late_labels
+from pipeline.records import FileRecord, Records, back_in_place, late_labels
 
 TOGETHER = 200  # files put on record in one transaction: each costs the disk a flush
 
@@ -37,14 +37,17 @@ class Counts:
     rejected_files: int = 0
     rejected_rows: int = 0
     late_labels: int = 0  # among the duplicates: rows that were known without outcome
+    back: int = 0  # among the duplicates: rows that hold again
     lines: list[str] = field(default_factory=list)
 
     def facts(self) -> dict[str, int]:
         """Give the counts as in the JSON contract."""
-        return {name: value for name, value in vars(self).items() if name not in ("late_labels", "lines")}
+        return {
+            name: value for name, value in vars(self).items() if name not in ("late_labels", "back", "lines")
+        }
 
     def __str__(self) -> str:
-        told = f"{self.files} file(s): {_rows_told(self.rows, self.late_labels, self.duplicates)}"
+        told = f"{self.files} file(s): {_rows_told(self.rows, self.late_labels, self.back, self.duplicates)}"
         if self.rejected_rows:
             told += f", {self.rejected_rows:,} row(s) rejected"
         return told + (f", {self.rejected_files} file(s) set aside" if self.rejected_files else "")
@@ -213,8 +216,11 @@ def _check_contract(config: Config, book: Records) -> None:
 
 
 def _count(counts: Counts, file: FileRecord) -> None:
-    late = late_labels(file)
-    told = file.reason or f"{_rows_told(file.rows, late, file.duplicates)}, {file.rejected_rows:,} rejected"
+    late, back = late_labels(file), back_in_place(file)
+    told = (
+        file.reason
+        or f"{_rows_told(file.rows, late, back, file.duplicates)}, {file.rejected_rows:,} rejected"
+    )
     counts.lines.append(f"{file.location}/{file.name}: {file.status}: {told}")
     if file.status == "set aside":
         counts.rejected_files += 1
@@ -224,12 +230,14 @@ def _count(counts: Counts, file: FileRecord) -> None:
     counts.duplicates += file.duplicates
     counts.rejected_rows += file.rejected_rows
     counts.late_labels += late
+    counts.back += back
 
 
-def _rows_told(rows: int, late: int, duplicates: int) -> str:
+def _rows_told(rows: int, late: int, back: int, duplicates: int) -> str:
     """Give what rows came, in words: a row that brings the label of a known one is no duplicate to people."""
     labels = f"{late:,} label(s) for known rows, " if late else ""
-    return f"{rows:,} new row(s), {labels}{duplicates - late:,} duplicate(s)"
+    again = f"{back:,} known row(s) that hold again, " if back else ""
+    return f"{rows:,} new row(s), {labels}{again}{duplicates - late - back:,} duplicate(s)"
 
 
 def _add(counts: Counts, more: Counts) -> None:

@@ -193,24 +193,42 @@ def labels_replaced(ingested: Path, parts: list[tuple[int, str]], target: str) -
 
 
 def marks(ingested: Path, name: str) -> pa.Table:
-    """Give key, rank and hash of each row of a part that isn't dropped."""
-    return _kept(read_part(ingested, name)).select([KEY, RANK, ROW])
+    """Give key, rank and hash of each row of a part, and whether it's dropped."""
+    try:
+        there = pq.read_schema(ingested / name).names
+    except (OSError, pa.ArrowInvalid):  # told below
+        there = []
+    return marks_of(read_part(ingested, name, [KEY, RANK, ROW, *({DROPPED} & set(there))]))
+
+
+def marks_of(rows: pa.Table) -> pa.Table:
+    """Give key, rank and hash of each of these rows, and whether it's dropped."""
+    dropped = rows[DROPPED] if DROPPED in rows.column_names else pa.array(np.zeros(len(rows), bool))
+    return rows.select([KEY, RANK, ROW]).append_column(DROPPED, pc.fill_null(dropped, False))
 
 
 def places_taken(before: list[pa.Table], rows: pa.Table, known: pa.Array) -> np.ndarray:
-    """Give the `_place` of the rows of a file that would hold, were they new, where another row of the key does now.
+    """Give the `_place` of those `known` rows of a file that hold if they count, and others if they don't.
 
-    `before` are the `marks` of all parts; `rows` has them, too, and `_place`. `known`: which keys are looked at.
+    `before` are the `marks` of all parts; `rows` has key, rank and hash, too, and `_place`. What was dropped once stays
+    dropped.
     """
-    wanted = rows[KEY].combine_chunks().filter(known)
-    kept = pa.concat_tables(before) if before else rows.select([KEY, RANK, ROW]).slice(0, 0)
-    held = _of_each_key(kept.filter(pc.is_in(kept[KEY], wanted)))
-    if pc.all(pc.is_in(rows[ROW].filter(known), held[ROW].combine_chunks())).as_py():
-        return np.empty(0, np.int64)
-    nowhere = held.append_column(PLACE, pa.array(np.full(len(held), -1)))
-    holds = _of_each_key(pa.concat_tables([nowhere, rows]))
-    both = holds.join(held, KEY, right_suffix=" held", join_type="inner")
-    return both.filter(pc.not_equal(both[ROW], both[f"{ROW} held"]))[PLACE].to_numpy()
+    if before:
+        wanted = rows[KEY].combine_chunks().filter(known)
+        there = pa.concat_tables(before)
+        there = there.filter(pc.is_in(there[KEY], wanted))
+        dropped = there.filter(there[DROPPED])[ROW].combine_chunks()
+        kept = _kept(there).select([KEY, RANK, ROW])
+        known = pc.and_(known, pc.invert(pc.is_in(rows[ROW].combine_chunks(), dropped)))
+    else:
+        kept = rows.select([KEY, RANK, ROW]).slice(0, 0)
+    held = _of_each_key(kept)
+    held = held.append_column(PLACE, pa.array(np.full(len(held), -1)))
+    without = _of_each_key(pa.concat_tables([held, rows.filter(pc.invert(known))]))
+    holds = _of_each_key(pa.concat_tables([held, rows]))
+    holds = holds.filter(pc.is_in(holds[PLACE], rows[PLACE].combine_chunks().filter(known)))
+    both = holds.join(without, KEY, right_suffix=" else", join_type="inner")
+    return both.filter(pc.not_equal(both[ROW], both[f"{ROW} else"]))[PLACE].to_numpy()
 
 
 def _labelled(part: pa.Table, target: str) -> pa.Table:

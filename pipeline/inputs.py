@@ -345,7 +345,7 @@ def _with_labels(verdicts: list[dict[str, Any]], kind: str, sentence: str) -> tu
     why = [one["why"] for one in verdicts if one["test"] == RELABELLED and one["drifted"]]
     if not why:
         return kind, sentence
-    told = f"{why[0]}; the later ones hold: look whether they are right, or send those that are once more"
+    told = f"{why[0]}; the later ones hold: if they aren't right, send those that are once more"
     return (CHANGED, told) if kind in (NONE, UNJUDGED) else (kind, f"{sentence}; {told}")
 
 
@@ -416,4 +416,7 @@ def sound(config: Config, book: Records, rows: "pd.DataFrame") -> np.ndarray:
     brought = {
         one for part in parts for one in dataset.read_part(config.ingested, part, [ROW])[ROW].to_pylist()
     }
+    for number, part in book.parts():  # what a good file brought, too, is sound
+        if number not in bad and brought:
+            brought.difference_update(dataset.read_part(config.ingested, part, [ROW])[ROW].to_pylist())
     return np.array([one not in brought for one in rows[ROW]], bool)

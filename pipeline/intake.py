@@ -23,7 +23,7 @@ from pipeline.dataset import DONE, DROPPED, FILES, KEY, PLACE, RANK
 from pipeline.errors import CheckFailed, DataError
 from pipeline.known import Known
 from pipeline.readers import BadRow
-from pipeline.records import LATE_LABELS, FileRecord, Records
+from pipeline.records import BACK, LATE_LABELS, FileRecord, Records
 from pipeline.rowhash import ROW
 from pipeline.sources import Found
 
@@ -101,6 +101,7 @@ class Intake:
         self.first = self.next = 1 if rebuilding else book.next_file()
         self.history = not rebuilding and book.has_files()
         self.contents: dict[str, list[Any]] = {}
+        self.newest: dict[tuple[str, str], str] = {}  # by location and name: the SHA-256 of what came last
         self.parts = [] if rebuilding else book.parts()
         self.new_parts: list[tuple[int, str]] = []
         self.marks: dict[str, pa.Table] = {}  # by part, read once a run
@@ -133,40 +134,64 @@ class Intake:
         sha256 = hashlib.sha256(content).hexdigest()
         source = self.spelt[found.source.path]
         named = {"location": found.location, "name": found.name, "sha256": sha256}
-        same = [file for file in self._same_content(sha256) if self._counts(file, found, source)]
-        named_alike = self._is_named(found, same)
-        if same and not self.rebuilding and (named_alike or same[0].status == "set aside"):
+        on_record = self._same_content(sha256)
+        same = [file for file in on_record if self._counts(file, found, source)]
+        told = bool(same) and self._told_last(found, same)
+        if same and not self.rebuilding and (told or same[0].status == "set aside"):
             return None
+        sent = self.may_put_back and self._is_sent_anew(found, sha256, on_record)
         if same:
-            taken = self._repeated(content, named, source, same[0])
+            taken = self._repeated(content, named, source, same[0], sent)
         else:
             try:
-                taken = self._read(content, named, source)
+                taken = self._read(content, named, source, sent)
             except DataError as problem:
                 file = self._record(named, "set aside", reason=str(problem), contract=self.config.reading)
                 reason_line = [BadRow(0, "", "", str(problem))]
                 taken = Taken(file, flaws=reason_line, rejected=content)
         self.contents.setdefault(sha256, []).append(taken.file)
+        self.newest[found.location, found.name] = sha256
         if taken.file.output:
             self.new_parts.append((self.next, taken.file.output))
             self.origins[self.next] = source.path
+            if self.dry_run and self.may_put_back and taken.rows is not None:
+                self.marks[taken.file.output] = dataset.marks_of(taken.rows)
         self.next += 1
         return taken
 
-    def _is_named(self, found: Found, same: list[Any]) -> bool:
-        """Say whether one of these records is of this file; where rows may be put back, its newest record."""
-        if self.may_put_back and self.history:
-            newest = self.book.newest_named(found.location, found.name)
-            return newest is not None and any(file.sha256 == newest.sha256 for file in same)
+    def _told_last(self, found: Found, same: list[Any]) -> bool:
+        """Say whether one of these records is of this file; where rows may be put back, the newest of its name."""
+        if self.may_put_back:
+            return self._newest_named(found) == same[0].sha256
         return any((file.location, file.name) == (found.location, found.name) for file in same)
 
-    def _repeated(self, content: bytes, named: dict[str, str], source: Source, before: Any) -> Taken:
+    def _is_sent_anew(self, found: Found, sha256: str, on_record: list[Any]) -> bool:
+        """Say whether somebody sent this content, now: it's new, has a name of its own, or is back under its old name.
+
+        A file that was moved, or is to be read otherwise, isn't.
+        """
+        before = [file for file in on_record if file.status != "set aside"]
+        newest = self._newest_named(found) if before else None
+        if newest not in (None, sha256):
+            return True
+        return all(_last(file.name) != _last(found.name) for file in before)
+
+    def _newest_named(self, found: Found) -> str | None:
+        """Give the SHA-256 of what came last under the name of this file."""
+        if (found.location, found.name) in self.newest or not self.history:
+            return self.newest.get((found.location, found.name))
+        recorded = self.book.newest_named(found.location, found.name)
+        return None if recorded is None else recorded.sha256
+
+    def _repeated(
+        self, content: bytes, named: dict[str, str], source: Source, before: Any, sent: bool
+    ) -> Taken:
         """Give what becomes of a content that is on record: nothing, unless rows of it are to hold again."""
         if before.status == "set aside":
             return Taken(replace(before, **named))
-        if self.may_put_back:
+        if sent:
             try:
-                taken = self._read(content, named, source, again=True)
+                taken = self._read(content, named, source, sent, again=True)
             except DataError as problem:  # of what the config, or the live model, allowed then
                 log.info("%s: not read once more: %s", named["name"], problem)
             else:
@@ -216,8 +241,10 @@ class Intake:
     def _record(self, named: dict[str, str], status: str, **facts: Any) -> FileRecord:
         return FileRecord(**{**named, "status": status, "contract": self.config.contract, **facts})
 
-    def _read(self, content: bytes, named: dict[str, str], source: Source, again: bool = False) -> Taken:
-        """Read, check and clean a file, perhaps once more. Raise DataError if it has to be set aside whole."""
+    def _read(
+        self, content: bytes, named: dict[str, str], source: Source, sent: bool, again: bool = False
+    ) -> Taken:
+        """Read, check and clean a file, perhaps `again`. Raise DataError if it has to be set aside whole."""
         columns = self.columns
         only = {*self.join.keys, *source.columns} if self.join else None
         salt = source.path if self.join else ""
@@ -248,8 +275,8 @@ class Intake:
         if not rows_known.fresh.count:  # the first file of many tells how much room all will need
             rows_known.fresh.make_room(min(known.AT_ONCE, len(cleaned.rows) * self.waiting))
         new = rows_known.take_in(cleaned.hashes)
-        if self.may_put_back and not new.all():
-            new |= self._replaced(cleaned.rows, ~new)
+        back = self._replaced(cleaned.rows, ~new) if sent and not new.all() else np.zeros(len(new), bool)
+        new |= back
         rows, repeats = cleaned.rows, cleaned.hashes[:, ~new]
         if not new.all():
             rows = rows.filter(pa.array(new))
@@ -259,6 +286,7 @@ class Intake:
             "facts": {
                 **({"source": source.path} if self.join else {}),
                 **({"read": read_as} if (read_as := self._read_as(named["name"], source)) else {}),
+                **({BACK: int(back.sum())} if back.any() else {}),
             },
         }
         if self.repairing:
@@ -348,12 +376,11 @@ class Intake:
         """Give the mask of the known rows whose place another took. They came again, so they are the later ones."""
         keys = rowhash.column_of(rowhash.row_hashes(rows.select(self.config.cleaning.key), "key"))
         own = pa.table({KEY: keys, RANK: self._ranks(rows), ROW: rows[ROW], PLACE: np.arange(len(rows))})
-        for _, part in self.parts if self.dry_run else [*self.parts, *self.new_parts]:
+        for _, part in [*self.parts, *self.new_parts]:
             if part not in self.marks:
                 self.marks[part] = dataset.marks(self.config.ingested, part)
-        places = dataset.places_taken(list(self.marks.values()), own, pa.array(known))
         mask = np.zeros(len(rows), bool)
-        mask[places] = True
+        mask[dataset.places_taken(list(self.marks.values()), own, pa.array(known))] = True
         return mask & known
 
     def _told_twice(
@@ -551,6 +578,11 @@ class Intake:
         upto = {UPTO: str(self.next - 1).encode()}
         with files.replacing(self.config.ingested / SAMPLE) as draft:
             pq.write_table(sample.replace_schema_metadata(upto), draft, compression="zstd")
+
+
+def _last(name: str) -> str:
+    """Give the name of a file without the folders it lies in."""
+    return name.rpartition("/")[2]
 
 
 def _useful(staged: pa.Table) -> pa.Table:

@@ -41,9 +41,7 @@ def find(config: Config, book: Records, key: str) -> list[dict[str, Any]]:
         own = {row[ROW]}.union(*(part[ROW].to_pylist() for part in staged))
         again = [ingested[number] for number, known in repeaters.items() if known & own]
         first = ingested[row[FILE]]
-        same = [
-            file for file in ingested.values() if file.status == "repeated" and file.sha256 == first.sha256
-        ]
+        same = [file for file in ingested.values() if file.id > first.id and file.sha256 == first.sha256]
         state = "holds" if place in now else "dropped" if row.get(DROPPED) else "replaced by a newer row"
         found.append(
             {

@@ -238,6 +238,12 @@ class FileRecord:
 
 # Among a file's facts: how many of its duplicates brought the outcome of a known row.
 LATE_LABELS = "late_labels"
+BACK = "back"
+
+
+def back_in_place(file: Any) -> int:
+    """Give how many of the known rows of a file hold again, as others had taken their place."""
+    return json.loads(file.facts or "{}").get(BACK, 0) if file.status == "ingested" else 0
 
 
 def late_labels(file: Any) -> int:
