@@ -182,6 +182,7 @@ def taken(
 
     now, fresh = None, champion is not None and undecided(book, champion)
     if champion is not None and not champion.not_comparable(config):
+        shadows.restore(config, champion)
         shadows.forget_cut_off(config, book, champion)
         now = shadows.situation(config, book, champion)
     newest = book.last_file() if now is None or champion is None else shadows.newest_file(book, champion)

@@ -195,8 +195,12 @@ def _due(now: Situation, settings: Retraining, window: str) -> tuple[bool, str]:
     model, pace = recipes.newest(now, window), _pace(now)
     if model is None:
         enough = now.recent * pace * FIRST if window == "recent" and recipes.newest(now, "all") else 0
-        told = f"{TOLD[window]} is made from {enough:,.0f} labelled rows on, there are {now.rows:,}"
-        return now.rows >= enough, told
+        if not enough:
+            return True, f"there is no model of {TOLD[window].removeprefix('a model of ')} yet"
+        return (
+            now.rows >= enough,
+            f"{TOLD[window]} is made from {enough:,.0f} labelled rows on, there are {now.rows:,}",
+        )
     age = now.newest - model.upto
     # As many as it learnt from there were: with a label window that was switched on fewer count now.
     before = model.rows if window == "all" else max(model.rows, now.rows - age * pace)

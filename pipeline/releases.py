@@ -143,7 +143,8 @@ class Release:
 
     def not_comparable(self, config: Config) -> str:
         """Say why it can't be compared with models that are trained under this config; empty if it can."""
-        other = list(self.features) != list(config.columns.features)
+        own, asked = self.features, config.columns.features
+        other = [(name, own[name].type) for name in own] != [(name, asked[name].type) for name in asked]
         features = "other features than the deployed model takes" if other else ""
         return self.answers_another(config) or features or self.counts_otherwise(config)
 

@@ -142,15 +142,24 @@ def take(config: Config, candidate: Shadow) -> Shadow:
 
 
 def restore(config: Config, champion: Release) -> None:
-    """Keep the models that are served, in case their folders were lost or damaged: the release has them."""
+    """Keep the models that are served, in case their folders were lost or damaged: the release has them.
+
+    So are those that were trained before the rows were read otherwise (`ingestion.py --rebuild`): what is new is new to
+    them, too, and if they weren't kept nothing could be compared with them.
+    """
     inside = champion.recipe["weights"]
-    if set(inside) <= {one.id for one in _found(_kept_in(config)) if one.sound}:
+    if set(inside) <= {one.id for one in _found(_kept_in(config)) if one.sound and _asked_for(config, one)}:
+        return
+    if champion.not_comparable(config):
         return
     live = models.load(champion.model_file)
     for one, model in zip(inside, getattr(live, "models", [live]), strict=True):
         with files.replacing_folder(config.models / FOLDER / one) as draft:
             models.save(model, draft / MODEL)
-            facts = champion.components[one] | {"sha256": files.sha256(draft / MODEL)}
+            facts = champion.components[one] | {
+                "sha256": files.sha256(draft / MODEL),
+                "contract": config.contract,
+            }
             (draft / SKETCH).write_text(json.dumps(champion.sketch or EMPTY), encoding="utf-8")
             (draft / CANDIDATE).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
 

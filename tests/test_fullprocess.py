@@ -151,6 +151,21 @@ def test_harm_trains_on_all_there_is_as_long_as_that_is_the_recent_window(deploy
     assert deployed.live() != before
 
 
+def test_after_a_rebuild_what_is_live_goes_on_to_be_compared_and_what_is_better_is_deployed(deployed):
+    before = deployed.live()
+    deployed.configure(
+        "complaints: {type: number, min: 0, max: 50}", "complaints: {type: number, min: 0, max: 60}"
+    )
+    assert deployed.call("ingestion.py", "--rebuild").code == 0
+    facts = deployed.does("fullprocess.py")
+    assert facts["champion"]["release"] == before
+    for week in (3, 4):
+        deployed.drop(f"week{week}.csv", clients(180, seed=week, day=8 * week, flipped=True))
+        facts = deployed.does("fullprocess.py")
+        assert not any("nothing else can be compared" in reason for reason in facts["reasons"])
+    assert deployed.live() != before
+
+
 def test_after_harm_the_recent_window_is_learnt_anew_once_what_came_since_is_enough(deployed):
     deployed.configure("recent: 1,", "recent: 5,")
     for week in range(3, 8):

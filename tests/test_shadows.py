@@ -274,6 +274,11 @@ def test_served_models_that_are_lost_come_back_from_the_release_and_predict_the_
         assert (shadow.slot, shadow.upto) == slots[one]
 
 
+def test_a_feature_of_another_kind_is_another_feature(mixed):
+    mixed.configure("branch: category", "branch: number")
+    assert "other features" in mixed.champion().not_comparable(mixed.config)
+
+
 @pytest.mark.parametrize("loss", LOSSES)
 def test_a_run_after_a_loss_scores_the_served_models_as_ever(mixed, loss):
     LOSSES[loss](mixed)
