@@ -129,7 +129,7 @@ def watch(config: Config, book: Records, champion: Release | None, model=None) -
         return
     state, places = carried(json.loads(last[0].state), kept) if last else None, places_of(book)
     usual = (state or {}).get("usual", {})  # of an earlier sketch, too: what was found good stays good
-    judged = judged_files(config, book)
+    judged = list(judged_files(config, book).items())[1 - PATIENCE :]
     model = models.load(champion.model_file) if model is None else model
     for number, rows in _files(config, book, above):
         seen = models.inputs_of(rows, champion.features)
@@ -144,9 +144,11 @@ def watch(config: Config, book: Records, champion: Release | None, model=None) -
         state, moved = drift.judge_features(state, kept, observed, str(number))
         state["batches"] = []  # the records know which were counted
         wrong = _integrity(config, expected, observed, rows)
-        judged[number] = ways = frozenset(ways_of([vars(one) for one in wrong]))
-        if number not in left_out(judged):
+        ways = frozenset(ways_of([vars(one) for one in wrong]))
+        if number not in left_out(dict([*judged, (number, ways)])):
             usual = drift.taken_in(usual, expected, observed, ways)
+        if _tells(ways, len(rows)):
+            judged = [*judged, (number, ways)][1 - PATIENCE :]
         state["usual"] = usual
         replaced = labels_replaced(config, book, number, rows)
         found = [*wrong, *replaced, *moved, *_unwatched(kept), *drift.stability(kept, observed)]
@@ -387,9 +389,14 @@ def judged_files(config: Config, book: Records) -> dict[int, frozenset[Way]]:
     judged: dict[int, frozenset[Way]] = {}
     for number, rows, verdicts in book.judged_inputs():
         ways = frozenset(way for way in ways_of(json.loads(verdicts or "[]")) if way[1] in known)
-        if ways or rows >= integrity.LEAST_ROWS:  # fewer rows can't show that all is well again
+        if _tells(ways, rows):
             judged[number] = ways
     return judged
+
+
+def _tells(ways: frozenset[Way], rows: int) -> bool:
+    """Say whether a file is one of a row of files: few rows can't show that all is well again."""
+    return bool(ways) or rows >= integrity.LEAST_ROWS
 
 
 def left_out(judged: Mapping[int, frozenset[Way]]) -> set[int]:

@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pipeline.drift.sketches import Observed, Seen, reach, reference_counts, sizes
+from pipeline.drift.sketches import Observed, Seen, reach, reference_counts, sizes, value_name
 from pipeline.drift.verdicts import Verdict, no_verdict
 
 ALPHA, TICKS = 0.05, 3650
@@ -121,7 +121,7 @@ def shrunk(name: str, column: Mapping[str, Any], seen: Seen, columns: int) -> It
 def constant(name: str, column: Mapping[str, Any], seen: Seen, columns: int) -> Iterator[Verdict]:
     """Bad if all values are the same, and surprisingly so: the training data have others.
 
-    No chance is needed where they came alike before: at least half as many in a row.
+    None is surprised where that value came before for at least half as many rows in a row, or, if it is new, any did.
     """
     present = seen.rows - seen.missing
     if not present:
@@ -134,12 +134,34 @@ def constant(name: str, column: Mapping[str, Any], seen: Seen, columns: int) -> 
     )
     usual, before = _like(column, seen), column["rows"] - column["missing"]
     chance = min(1.0, len(seen.counts) * surprise(present, present, usual, before)) if alone else 1.0
-    if alone and present <= 2 * column.get("alike", 0):
-        chance, told = 1.0, f"all values are the same, as {column['alike']} in a row were before"
+    lasted = _lasted(column, seen) if alone else 0
+    if alone and present <= 2 * lasted:
+        chance, told = 1.0, f"all values are the same, as {lasted} in a row were before"
     else:
         told = "all values are the same" if alone else "its values differ"
     bad = chance < limit(columns)
     yield Verdict("constant", bad, chance, limit(columns), f"{name}: {told}{_by(chance)}", name)
+
+
+def _lasted(column: Mapping[str, Any], seen: Seen) -> int:
+    """Give for how many rows in a row the batch's only value lasted before; if it is new, how many any did."""
+    alike: Mapping[str, int] = column.get("alike", {})
+    name = value_name(seen.low) if seen.categories is None else next(iter(seen.categories))
+    if name in alike:
+        return alike[name]
+    if seen.categories is None:
+        new = (
+            bool(seen.beyond)
+            or not column["values"]
+            or not _ends(column)[0] <= (seen.low or 0.0) <= _ends(column)[1]
+        )
+    else:
+        new = name not in column["counts"] and not column["other"]
+    return max(alike.values(), default=0) if new else 0
+
+
+def _ends(column: Mapping[str, Any]) -> tuple[float, float]:
+    return column["values"][0], column["values"][-1]
 
 
 def _like(column: Mapping[str, Any], seen: Seen) -> int:

@@ -30,6 +30,8 @@ MOST_CATEGORIES = 200  # whose counts are kept; rarer ones are one
 LEAST_A_PHASE = 20  # training rows of a phase of the season, or nothing is known of it
 LEAST_SEASON = 0.02  # sd by which phases differ, or there is no season
 MOST_ROWS = 25_000  # of a batch that are sorted: 0.01 sd of a mean are seen in so many, and more cost time
+LASTS = 10  # rows in a row with one value, of which a sketch takes note: half of what may be judged
+MOST_ALIKE = 100  # values of a column of which it does
 GOLDEN = 0.618033988749895
 # By so much of the range a number may be beyond what was seen: a target that grows is to be learnt.
 BEYOND = {"number": 0.1, "date": 0.1, "target number": 5.0}
@@ -152,7 +154,7 @@ def _number_kept(values: np.ndarray, phase: np.ndarray | None) -> dict[str, Any]
         "values": grid.tolist(),
         "upto": upto.tolist(),
         "bins": bins,
-        "alike": _longest_alike(values),
+        "alike": _alike(values),
     }
     if phase is not None:
         places = _bin_of(values, grid[bins])
@@ -206,7 +208,7 @@ def _category_kept(values: Any, phase: np.ndarray | None) -> dict[str, Any]:
         _text(value)
         for value in (values.to_pylist() if hasattr(values, "to_pylist") else _array(values).tolist())
     ]
-    kept["alike"] = _longest_alike(np.array(texts, object))
+    kept["alike"] = _alike(np.array(texts, object))
     if phase is not None:
         place_of = {text: _place(kept, text) for text in [*counts, MISSING]}
         places = np.fromiter((place_of[text] for text in texts), int, rows)
@@ -214,10 +216,24 @@ def _category_kept(values: Any, phase: np.ndarray | None) -> dict[str, Any]:
     return kept
 
 
-def _longest_alike(values: np.ndarray) -> int:
-    """Give how many rows in a row had the same value at most, in the order in which they came."""
-    changes = np.flatnonzero(values[1:] != values[:-1]) + 1
-    return int(np.diff(np.concatenate([[0], changes, [len(values)]])).max())
+def _alike(values: np.ndarray) -> dict[str, int]:
+    """Give for how many rows in a row each value lasted at most, in the order in which they came.
+
+    Of those that lasted for `LASTS` rows the `MOST_ALIKE` that did so longest; missing cells are no value.
+    """
+    starts = np.concatenate([[0], np.flatnonzero(values[1:] != values[:-1]) + 1])
+    lasted = np.diff(np.append(starts, len(values)))
+    found: dict[str, int] = {}
+    for place in np.flatnonzero(lasted >= LASTS).tolist():
+        name = value_name(values[starts[place]])
+        found[name] = max(int(lasted[place]), found.get(name, 0))
+    found.pop(MISSING, None)
+    return dict(sorted(found.items(), key=lambda item: -item[1])[:MOST_ALIKE])
+
+
+def value_name(value: Any) -> str:
+    """Give a value of a column as text: a number in few digits, what isn't there as `MISSING`."""
+    return f"{value:.12g}" if isinstance(value, float) and value == value else _text(value)
 
 
 def _category_bins(counts: Mapping[str, int], rows: int) -> dict[str, Any]:

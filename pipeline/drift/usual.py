@@ -6,36 +6,38 @@ data. So each good file widens what is usual, for the next to be compared with: 
 drift; what jumps is bad data, until as many files in a row have come alike as are found good then.
 """
 
+import math
 from collections.abc import Collection, Mapping
 from typing import Any
 
 from pipeline.drift.integrity import LEAST_ROWS, STRANGE
-from pipeline.drift.sketches import GRID, NUMERIC, Observed, Seen, reach
+from pipeline.drift.sketches import GRID, NUMERIC, Observed, Seen, reach, value_name
 
-MOST_NAMES = 50  # new categories that are remembered of a column, the newest
-EDGE = int(STRANGE * GRID)  # of the kept quantiles: beyond it are so few rows that they may be strange
+MOST_NAMES = 50  # new categories that are remembered of a column, those seen last
+STEPPED_OVER = (
+    3  # rows at either end of a column that may be strange in any file, or as many as `STRANGE` allows
+)
 
-Usual = Mapping[str, Mapping[str, Any]]  # by column: `alike`, and `low` and `high` or `names`
+Usual = Mapping[str, Mapping[str, Any]]  # by column: `kind`, `alike`, and `low` and `high` or `names`
 
 
 def widened(kept: Mapping[str, Any], usual: Usual) -> dict[str, Any]:
     """Give the sketch as the rules should see it, with what has become usual since. It is for them alone."""
     return {
         **kept,
-        "columns": {name: _wider(column, usual.get(name)) for name, column in kept["columns"].items()},
+        "columns": {name: _wider(column, usual.get(name, {})) for name, column in kept["columns"].items()},
     }
 
 
-def _wider(column: Mapping[str, Any], since: Mapping[str, Any] | None) -> Mapping[str, Any]:
-    if since is None:
+def _wider(column: Mapping[str, Any], since: Mapping[str, Any]) -> Mapping[str, Any]:
+    if since.get("kind") != column["kind"]:
         return column
-    alike = max(column.get("alike", 0), since["alike"])
+    alike = {**column.get("alike", {})}
+    for name, rows in since["alike"].items():
+        alike[name] = max(rows, alike.get(name, 0))
     if column["kind"] not in NUMERIC:
-        return {
-            **column,
-            "alike": alike,
-            "counts": dict.fromkeys(since.get("names", []), 0) | column["counts"],
-        }
+        names = {} if column["other"] else dict.fromkeys(since["names"], 0)
+        return {**column, "alike": alike, "counts": names | column["counts"]}
     if "low" not in since or not column["values"]:
         return {**column, "alike": alike}
     low, high = min(column["values"][0], since["low"]), max(column["values"][-1], since["high"])
@@ -58,21 +60,47 @@ def taken_in(
 
 
 def _after(since: Mapping[str, Any], column: Mapping[str, Any], seen: Seen, jumped: bool) -> dict[str, Any]:
-    present = seen.rows - seen.missing
-    found: dict[str, Any]
+    if since.get("kind") != column["kind"]:
+        since = {}
+    alike, found = {**since.get("alike", {})}, {"kind": column["kind"]}
+    if (only := _only_value(seen)) is not None:
+        alike[only] = max(seen.rows - seen.missing, alike.pop(only, 0))
+    found["alike"] = dict(list(alike.items())[-MOST_NAMES:])
     if seen.categories is not None:
-        new = [name for name in sorted(seen.categories) if name not in column["counts"]]
-        alone, found = len(seen.categories) == 1, {"names": [*since.get("names", []), *new][-MOST_NAMES:]}
-    else:
-        alone = seen.low is not None and seen.low == seen.high and not seen.infinite
-        found = {**since, **_ends(since, column, seen, jumped)}
-    return {**found, "alike": max(present if alone else 0, since.get("alike", 0))}
+        found["names"] = _names(since.get("names", []), column, seen.categories)
+        return found
+    return (
+        found
+        | {end: since[end] for end in ("low", "high") if end in since}
+        | _ends(since, column, seen, jumped)
+    )
+
+
+def _only_value(seen: Seen) -> str | None:
+    if seen.categories is not None:
+        return next(iter(seen.categories)) if len(seen.categories) == 1 else None
+    return (
+        value_name(seen.low) if seen.low is not None and seen.low == seen.high and not seen.infinite else None
+    )
+
+
+def _names(before: list[str], column: Mapping[str, Any], seen: Mapping[str, int]) -> list[str]:
+    """Give the categories to remember, those seen last at the end. Where rare ones aren't known none are needed."""
+    if column["other"]:
+        return []
+    new = sorted((name for name in seen if name not in column["counts"]), key=lambda name: (seen[name], name))
+    quiet, again = [name for name in before if name not in seen], [name for name in before if name in seen]
+    return [*quiet, *(name for name in new if name not in before), *again][-MOST_NAMES:]
 
 
 def _ends(since: Mapping[str, Any], column: Mapping[str, Any], seen: Seen, jumped: bool) -> dict[str, float]:
     """Give the new ends of a column's range: one file moves each no further than `reach`, unless all of it jumped."""
     if seen.quantiles is None or seen.low is None or seen.high is None or not column["values"]:
         return {}
-    least, most = (seen.low, seen.high) if jumped else reach(column)
-    low, high = max(least, float(seen.quantiles[EDGE])), min(most, float(seen.quantiles[-1 - EDGE]))
+    present = seen.rows - seen.missing
+    edge = max(int(STRANGE * GRID), math.ceil(STEPPED_OVER * GRID / present) - 1)
+    low, high = (min(max(float(seen.quantiles[at]), seen.low), seen.high) for at in (edge, -1 - edge))
+    if not jumped:
+        least, most = reach(column)
+        low, high = max(low, least), min(high, most)
     return {"low": min(low, since.get("low", low)), "high": max(high, since.get("high", high))}
