@@ -64,6 +64,10 @@ def run(
     if champion is not None:
         releases.check_libraries(champion, config.deployment.libraries == "refuse")
     if clients or out:
+        if model or data:
+            raise UsageError(
+                "--clients FILE --out FILE rank by what is live; --model and --data are for scores"
+            )
         return _rank(config, champion, clients, out)
     if model or data:
         return _score_file(config, metric, champion, model, data)

@@ -197,7 +197,7 @@ def situation(config: Config, book: Records, champion: Release, upto: int = 0) -
     counted = cohorts.counter(config, book)
     models_kept = [one for one in kept(config) if one.upto <= newest]
     trained = max([one.upto for one in models_kept], default=champion.learnt_upto)
-    alarm, tests = since_training(config, book, champion, trained)
+    alarm, tests = since_training(config, book, champion, max(trained, withdrawn))
     harmed = harmed_file(book, champion) if alarm else book.harmed_upto() or None
     known = [one for one in batches.newest(config, newest) if one.number > withdrawn]
     enough = decisions.ENOUGH * config.retraining.min_rows

@@ -165,7 +165,12 @@ def drift(live: Facts, newest: Facts | None) -> str:
     fired = [verdict for verdict in newest["verdicts"] if verdict["drifted"]]
     told = f"{len(fired)} of {counted(len(newest['verdicts']), 'test')} found it in {newest['name']}"
     if not newest["drifted"]:
-        return f"none: {told}" if fired else f"none: no test found it in {newest['name']}"
+        none = f"none: {told}" if fired else f"none: no test found it in {newest['name']}"
+        unsure = [one["why"] for one in newest["verdicts"] if one["why"].startswith("no verdict: ")]
+        if not unsure:
+            return none
+        few = f"{len(unsure)} of {len(newest['verdicts'])} can't tell yet"
+        return f"{none}; {few}: {unsure[0].removeprefix('no verdict: ')}"
     return f"yes: {told}: " + "; ".join(f"{verdict['test']}: {verdict['why']}" for verdict in fired)
 
 
@@ -209,13 +214,15 @@ def label_delays(facts: Facts | None) -> str:
     """Give in a sentence how long labels take; empty if that isn't known."""
     if not facts:
         return ""
+    if not (facts["late"] or facts["unlabelled"] or facts["too_young"]):
+        return "each row came with its outcome"
     median = facts["median_days"]
     half = (
         "too few have come to say when half are there"
         if median is None
         else f"half come within {median:.4g} days"
     )
-    ages = [f"{percent(share)} by {age} days" for age, share in facts["labelled_by_age"].items()]
+    ages = [f"{percent(share)} by {counted(age, 'day')}" for age, share in facts["labelled_by_age"].items()]
     told = f"{half}; {', '.join(ages)}; {counted(facts['unlabelled'], 'row')} without"
     young = facts["too_young"]
     return f"{told}; {counted(young, 'labelled row')} of cohorts too young to be judged" if young else told

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline import cohorts, dataset
+from pipeline import cohorts, dataset, words
 from tests.project import Project, clients
 
 WINDOW = "scoring: {label_window: 10, "
@@ -147,6 +147,16 @@ def test_label_delays_are_told_by_the_time_of_the_data(tmp_path):
     said = project.call("fullprocess.py", "--status").out
     assert "Labels    half come within 10 days" in said
     assert "half come within 10 days" in (project.folder / "reports" / "report.html").read_text()
+
+
+def test_where_each_row_comes_with_its_label_no_delay_is_told(tmp_path):
+    project = late(tmp_path, window=False)
+    ran(project, "b.csv", clients(100, seed=3, day=3))
+    with project.book() as book:
+        facts = cohorts.label_delays(project.config, book)
+    assert facts is not None
+    assert words.label_delays({**facts, "unlabelled": 0}) == "each row came with its outcome"
+    assert words.label_delays({**facts, "unlabelled": 0, "late": 1}).startswith("half come within")
 
 
 def test_a_window_that_is_switched_on_has_no_row_count_as_new_that_the_model_learnt_from(deployed):

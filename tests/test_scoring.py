@@ -174,6 +174,12 @@ def test_a_test_table_of_one_class_is_told_in_one_line(project):
 
 
 # ---------------------------------------------------------------------------------------------- clients by risk
+def test_clients_are_ranked_by_what_is_live_and_no_other_model(deployed):
+    asked = deployed.call("scoring.py", "--clients", "a.csv", "--out", "b.csv", "--model", "models")
+    assert asked.code == 64
+    assert "--clients FILE --out FILE rank by what is live" in asked.err
+
+
 def test_clients_are_ranked_by_risk_with_reasons(deployed):
     rows = clients(60, seed=50).drop(columns="exited")
     rows.loc[5, ["activity", "complaints"]] = [30, 5]

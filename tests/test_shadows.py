@@ -169,6 +169,17 @@ def test_what_was_withdrawn_by_hand_proves_nothing_any_more(mixed):
     assert decisions.fair(now, now.served) == []
 
 
+def test_nor_does_an_alarm_on_what_is_gone_back_to(redeployed):
+    before = redeployed.champion().manifest["replaced"]
+    assert redeployed.call("deployment.py", "--rollback").code == 0
+    for one, shadow in kept(redeployed).items():
+        if shadow.upto == 3:
+            shutil.rmtree(folder(redeployed, one))
+    with redeployed.book() as book:
+        assert shadows.since_training(redeployed.config, book, redeployed.champion(), 0)[0], "there was one"
+    assert (redeployed.live(), situation(redeployed).alarm) == (before, [])
+
+
 # ---------------------------------------------------------------------------------------------- pruned
 def test_what_nobody_asks_for_is_deleted(mixed):
     first, *_others = kept(mixed)
