@@ -14,15 +14,17 @@ Writes paths.ingested/finaldata.csv        every row that holds, to read (--tabl
        paths.ingested/rejected/            what was set aside, and why: reasons.csv
 """
 
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from pipeline import agenda, cli, dataset, files, intake, origins, rejected, sources
+from pipeline import agenda, cli, dataset, files, intake, origins, rejected, sources, words
 from pipeline.cli import Result, log
 from pipeline.config import Config
 from pipeline.errors import ConfigError, DataError, FileError, UsageError
 from pipeline.intake import Intake, Taken
 from pipeline.known import AT_ONCE
-from pipeline.records import FileRecord, Records, back_in_place, late_labels
+from pipeline.records import FileRecord, Records, of_known
 
 TOGETHER = 200  # files put on record in one transaction: each costs the disk a flush
 
@@ -36,18 +38,15 @@ class Counts:
     duplicates: int = 0
     rejected_files: int = 0
     rejected_rows: int = 0
-    late_labels: int = 0  # among the duplicates: rows that were known without outcome
-    back: int = 0  # among the duplicates: rows that hold again
+    known: Counter[str] = field(default_factory=Counter)  # of the duplicates, by kind: see `records.OF_KNOWN`
     lines: list[str] = field(default_factory=list)
 
     def facts(self) -> dict[str, int]:
         """Give the counts as in the JSON contract."""
-        return {
-            name: value for name, value in vars(self).items() if name not in ("late_labels", "back", "lines")
-        }
+        return {name: value for name, value in vars(self).items() if name not in ("known", "lines")}
 
     def __str__(self) -> str:
-        told = f"{self.files} file(s): {_rows_told(self.rows, self.late_labels, self.back, self.duplicates)}"
+        told = f"{self.files} file(s): {_rows_told(self.rows, self.known, self.duplicates)}"
         if self.rejected_rows:
             told += f", {self.rejected_rows:,} row(s) rejected"
         return told + (f", {self.rejected_files} file(s) set aside" if self.rejected_files else "")
@@ -216,11 +215,8 @@ def _check_contract(config: Config, book: Records) -> None:
 
 
 def _count(counts: Counts, file: FileRecord) -> None:
-    late, back = late_labels(file), back_in_place(file)
-    told = (
-        file.reason
-        or f"{_rows_told(file.rows, late, back, file.duplicates)}, {file.rejected_rows:,} rejected"
-    )
+    known = of_known(file)
+    told = file.reason or f"{_rows_told(file.rows, known, file.duplicates)}, {file.rejected_rows:,} rejected"
     counts.lines.append(f"{file.location}/{file.name}: {file.status}: {told}")
     if file.status == "set aside":
         counts.rejected_files += 1
@@ -229,15 +225,13 @@ def _count(counts: Counts, file: FileRecord) -> None:
     counts.rows += file.rows
     counts.duplicates += file.duplicates
     counts.rejected_rows += file.rejected_rows
-    counts.late_labels += late
-    counts.back += back
+    counts.known.update(known)
 
 
-def _rows_told(rows: int, late: int, back: int, duplicates: int) -> str:
-    """Give what rows came, in words: a row that brings the label of a known one is no duplicate to people."""
-    labels = f"{late:,} label(s) for known rows, " if late else ""
-    again = f"{back:,} known row(s) that hold again, " if back else ""
-    return f"{rows:,} new row(s), {labels}{again}{duplicates - late - back:,} duplicate(s)"
+def _rows_told(rows: int, known: Mapping[str, int], duplicates: int) -> str:
+    """Give what rows came, in words: a row that brings something new of a known one is no duplicate to people."""
+    kinds = [f"{known[kind]:,} {what}(s) {of}" for kind, (what, of) in words.OF_KNOWN.items() if known[kind]]
+    return ", ".join([f"{rows:,} new row(s)", *kinds, f"{duplicates - sum(known.values()):,} duplicate(s)"])
 
 
 def _add(counts: Counts, more: Counts) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from pipeline import dataset, drift, inputs
 from pipeline.config import Config
 from pipeline.dataset import FILE
-from pipeline.records import Records, late_labels
+from pipeline.records import LATE_LABELS, Records, of_known
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -118,5 +118,7 @@ def label_delays(config: Config, book: Records) -> dict[str, Any] | None:
         "rows": len(rows),
         "unlabelled": int((~labelled).sum()),
         "too_young": int(labelled.sum()) - len(counted),
-        "late": sum(map(late_labels, book.files("ingested"))),  # rows that were there without before
+        "late": sum(
+            of_known(file)[LATE_LABELS] for file in book.files("ingested")
+        ),  # rows that were there without before
     }

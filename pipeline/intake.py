@@ -23,7 +23,7 @@ from pipeline.dataset import DONE, DROPPED, FILES, KEY, PLACE, RANK
 from pipeline.errors import CheckFailed, DataError
 from pipeline.known import Known
 from pipeline.readers import BadRow
-from pipeline.records import BACK, LATE_LABELS, FileRecord, Records
+from pipeline.records import BACK, LATE_LABELS, VERSIONS, FileRecord, Records
 from pipeline.rowhash import ROW
 from pipeline.sources import Found
 
@@ -362,6 +362,9 @@ class Intake:
         counts["labelled"] = self._newly_labelled(_not_dropped(rows))
         if late := counts["labelled"] - int((first & _bools(labelled)).sum()):
             counts["facts"][LATE_LABELS] = late
+        others = int(known_before.sum()) - late - counts["facts"].get(BACK, 0)
+        if others > 0 and not self._rejects_keys():
+            counts["facts"][VERSIONS] = others
         return rows, known_before
 
     def _ranks(self, rows: pa.Table) -> pa.Array:

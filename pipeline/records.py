@@ -236,19 +236,15 @@ class FileRecord:
     facts: str | None = None
 
 
-# Among a file's facts: how many of its duplicates brought the outcome of a known row.
-LATE_LABELS = "late_labels"
-BACK = "back"
+# Among a file's facts: how many of its duplicates brought the outcome of a known row, hold again although others had
+# taken their place, or are another version of a known row.
+OF_KNOWN = LATE_LABELS, BACK, VERSIONS = "late_labels", "back", "versions"
 
 
-def back_in_place(file: Any) -> int:
-    """Give how many of the known rows of a file hold again, as others had taken their place."""
-    return json.loads(file.facts or "{}").get(BACK, 0) if file.status == "ingested" else 0
-
-
-def late_labels(file: Any) -> int:
-    """Give how many rows of a file on record brought the outcome of a row that was known without."""
-    return json.loads(file.facts or "{}").get(LATE_LABELS, 0) if file.status == "ingested" else 0
+def of_known(file: Any) -> dict[str, int]:
+    """Give by kind (`OF_KNOWN`) how many rows of a file are no mere duplicates, though their key was known."""
+    facts = json.loads(file.facts or "{}") if file.status == "ingested" else {}
+    return {kind: facts.get(kind, 0) for kind in OF_KNOWN}
 
 
 class Records:

@@ -466,11 +466,11 @@ def data(facts: Facts) -> list[Block]:
         if column["type"] != "number"
     ]
     counts = facts["files"]
-    late = counts["late_labels"]
+    late, mere = counts["late_labels"], counts["duplicates"] - sum(counts[kind] for kind in words.OF_KNOWN)
     told = (
         f"{found['rows']:,} rows from {words.counted(counts['files'], 'file')}, "
         f"{counts['labelled']:,} of them labelled{f', {late:,} by a later file' if late else ''}; "
-        f"{words.counted(counts['duplicates'] - late, 'duplicate')} left out."
+        f"{words.counted(mere, 'duplicate')} left out."
     )
     header = ["column", "missing", "mean", "median", "mode", "standard deviation", "smallest", "largest"]
     tables: list[Block] = []

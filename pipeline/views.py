@@ -11,7 +11,7 @@ import json
 import math
 import re
 import statistics as sums
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +34,7 @@ from pipeline.config import Config, Feature
 from pipeline.decisions import SUCCEEDED
 from pipeline.drift import agreed
 from pipeline.errors import FileError
-from pipeline.records import Records, late_labels
+from pipeline.records import OF_KNOWN, Records, of_known
 from pipeline.releases import Release
 
 if TYPE_CHECKING:
@@ -277,7 +277,7 @@ def files(config: Config, book: Records) -> Facts:
         "rows": sum(row.rows for row in taken),
         "labelled": sum(row.labelled for row in taken),
         "duplicates": sum(row.duplicates for row in taken),
-        "late_labels": sum(map(late_labels, taken)),
+        **_of_known(taken),
         "rejected_rows": sum(row.rejected_rows for row in taken),
         "trouble": trouble,
     }
@@ -659,6 +659,12 @@ def _by_run(wanted: set[int], rows: Iterable[Any]) -> dict[int, list[Any]]:
     return found
 
 
+def _of_known(taken: Sequence[Any]) -> Facts:
+    """Give how many duplicates brought something new all the same, by kind."""
+    found = [of_known(row) for row in taken]
+    return {kind: sum(one[kind] for one in found) for kind in OF_KNOWN}
+
+
 def _intake(rows: list[Any]) -> Facts:
     taken = [row for row in rows if row.status != "set aside"]
     return {
@@ -667,7 +673,7 @@ def _intake(rows: list[Any]) -> Facts:
             count: sum(getattr(row, count) for row in taken)
             for count in ("rows", "duplicates", "rejected_rows")
         },
-        "late_labels": sum(map(late_labels, taken)),
+        **_of_known(taken),
         "set_aside": [{"name": row.name, "reason": row.reason} for row in rows if row.status == "set aside"],
     }
 

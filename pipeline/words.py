@@ -12,6 +12,11 @@ Facts = dict[str, Any]
 
 NOTHING = "–"
 WIDTH = 110  # columns of text for a terminal
+OF_KNOWN = {  # how rows of a known key that are no mere duplicates are told, by `records.OF_KNOWN`
+    "late_labels": ("label", "for known rows"),
+    "back": ("known row", "back in place"),
+    "versions": ("other version", "of known rows"),
+}
 SIGNS = 8  # batches of a run that are named for signs of drift
 
 # What a metric is called and what its value tells, for people who do not speak scikit-learn.
@@ -328,9 +333,8 @@ def intake(story: Facts) -> str:
 
 def _taken(files: Facts) -> str:
     counts = [counted(files["rows"], "new row")]
-    if files["late_labels"]:
-        counts.append(f"{counted(files['late_labels'], 'label')} for known rows")
-    if duplicates := files["duplicates"] - files["late_labels"]:
+    counts += [f"{counted(files[kind], what)} {of}" for kind, (what, of) in OF_KNOWN.items() if files[kind]]
+    if duplicates := files["duplicates"] - sum(files[kind] for kind in OF_KNOWN):
         counts.append(counted(duplicates, "duplicate"))
     if files["rejected_rows"]:
         counts.append(f"{counted(files['rejected_rows'], 'bad row')} set aside")
