@@ -199,8 +199,14 @@ def test_the_shipped_data_train_a_model_and_a_season_of_change_deploys_another(t
     assert season["ingested"]["files"] == 26
     assert len(season["scores"]) == 26
     drifted = {verdict["batch"] for verdict in season["drift"] if verdict["drifted"]}
-    assert len(drifted) >= 5
-    assert min(map(int, drifted)) > 6
+    assert "20" in drifted, "the fourteenth week, when a competitor enters"
+    assert drifted <= {str(batch) for batch in range(7, 33)}
+    before, hit, after = (
+        [one["value"] for one in season["scores"] if int(one["batch"]) in span]
+        for span in (range(7, 20), range(20, 23), range(23, 33))
+    )
+    assert np.mean(before) > 0.75 > 0.65 > np.mean(hit)
+    assert np.mean(after) > 0.75, "the models of what came since are live after two weeks more"
     assert len(project.rows()) == first["ingested"]["rows"] + season["ingested"]["rows"]
     assert project.call("deployment.py", "--verify").code == 0
 
