@@ -118,7 +118,5 @@ def label_delays(config: Config, book: Records) -> dict[str, Any] | None:
         "rows": len(rows),
         "unlabelled": int((~labelled).sum()),
         "too_young": int(labelled.sum()) - len(counted),
-        "late": sum(
-            of_known(file)[LATE_LABELS] for file in book.files("ingested")
-        ),  # rows that were there without before
+        "late": sum(of_known(file)[LATE_LABELS] for file in book.files("ingested")),  # there without, before
     }

@@ -39,9 +39,7 @@ DOUBT = 10.0  # standard deviation of the ageing expected from growth, as a mult
 LATEST = 1.5  # times the age at which growth would do: then a training is due, whatever ageing was measured to cost
 ALIKE = 3.0  # rows of a batch are alike, so a batch's mean varies this much more than if they were not
 HARM_GROWTH = 4.0  # after harm: train once there are so many times the batches since it that models know of
-ENOUGH = (
-    2  # times retraining.min_rows: with so many rows since harm the recent window leaves out what was before
-)
+ENOUGH = 2  # times retraining.min_rows: so many rows since harm do without what was before
 FIRST = 1.3  # a recent window is worth a model of its own when the history is this much longer
 
 

@@ -209,7 +209,7 @@ class Intake:
 
     def kept_as(self, file: FileRecord) -> None:
         """Take note that the rows of the file taken last stand in a part of another name."""
-        if file.output:
+        if file.output and not self.dry_run:  # which writes none
             self.new_parts[-1] = (self.new_parts[-1][0], file.output)
 
     def _same_content(self, sha256: str) -> list[Any]:
@@ -379,11 +379,12 @@ class Intake:
         """Give the mask of the known rows whose place another took. They came again, so they are the later ones."""
         keys = rowhash.column_of(rowhash.row_hashes(rows.select(self.config.cleaning.key), "key"))
         own = pa.table({KEY: keys, RANK: self._ranks(rows), ROW: rows[ROW], PLACE: np.arange(len(rows))})
-        for _, part in [*self.parts, *self.new_parts]:
+        parts = [part for _, part in (*self.parts, *self.new_parts)]
+        for part in parts:
             if part not in self.marks:
                 self.marks[part] = dataset.marks(self.config.ingested, part)
         mask = np.zeros(len(rows), bool)
-        mask[dataset.places_taken(list(self.marks.values()), own, pa.array(known))] = True
+        mask[dataset.places_taken([self.marks[part] for part in parts], own, pa.array(known))] = True
         return mask & known
 
     def _told_twice(

@@ -200,7 +200,7 @@ def test_the_shipped_data_train_a_model_and_a_season_of_change_deploys_another(t
     assert len(season["scores"]) == 26
     drifted = {verdict["batch"] for verdict in season["drift"] if verdict["drifted"]}
     assert "20" in drifted, "the fourteenth week, when a competitor enters"
-    assert drifted <= {str(batch) for batch in range(7, 33)}
+    assert len(drifted) <= 6, "of 26 weeks one changed; the score tests give false signs, too"
     before, hit, after = (
         [one["value"] for one in season["scores"] if int(one["batch"]) in span]
         for span in (range(7, 20), range(20, 23), range(23, 33))

@@ -213,6 +213,23 @@ def test_a_dry_run_says_of_files_that_come_together_what_a_run_does(keyed):
     assert re.search(r"holds: .*\n  from      drop/c.csv .*\n  again in  drop/d.csv .*drop/e.csv", told)
 
 
+def test_a_dry_run_knows_which_file_came_last_also_of_those_on_record(keyed):
+    other = [row.replace(",1,1,x", ",2,1,x") for row in RIGHT]
+    for name, rows in (("a.csv", RIGHT), ("b.csv", WRONG)):
+        keyed.drop(name, table(*rows))
+        keyed.call("ingestion.py")
+    keyed.drop("c.csv", table(*other))
+    keyed.drop("d.csv", table(*WRONG))
+    for flags in (["--dry-run"], ["--rebuild", "--dry-run"]):
+        asked = keyed.call("ingestion.py", *flags)
+        assert (asked.code, asked.err) == (0, "")
+        if flags == ["--dry-run"]:
+            assert [line.split(": ")[1] for line in asked.out.splitlines()] == ["ingested", "ingested"]
+    keyed.call("ingestion.py")
+    assert keyed.rows() == WRONG
+    assert keyed.call("ingestion.py", "--rebuild", "--dry-run").code == 0
+
+
 def test_what_is_known_and_would_not_hold_if_it_were_new_is_a_duplicate(keyed):
     keyed.drop("a.csv", table("Ann,2025-01-01,0,1,1,x", "Bob,2025-01-01,,1,1,x", "Cid,2025-01-01,0,1,1,x"))
     keyed.drop("b.csv", table("Ann,2025-01-09,0,2,1,x", "Bob,2025-01-01,0,1,1,x", "Cid,2025-01-01,1,1,1,x"))
