@@ -2,11 +2,12 @@
 
     python scoring.py [--config FILE] [--json] [-v] [--model PATH] [--data FILE]
     python scoring.py --clients FILE --out FILE
+    python scoring.py --accept NAME
 
 Without flags: compares every new file with what the champion learnt from, scores the champion on every batch of
 labelled rows that came since, before any model learns from them, and judges drift; where nothing is deployed, scores
 the candidates on the test table. A batch is one ingested file, or several until there are scoring.min_rows labelled
-rows; files of bad data are left out.
+rows; files of bad data are left out, until --accept says that the one of this name is right.
 
 Reads  production_deployment/, paths.ingested/parts/, paths.test
 Writes paths.models/latestscore.txt, paths.models/batches/, the score history, the verdicts on drift, what was found
@@ -21,6 +22,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline import (
+    agenda,
     batches,
     calllist,
     cli,
@@ -57,8 +59,15 @@ def run(
     data: str | None = None,
     clients: str | None = None,
     out: str | None = None,
+    accept: str | None = None,
 ) -> Result:
-    """Score, or rank clients."""
+    """Score, or rank clients, or take a file for right that came as bad data."""
+    if accept is not None:
+        if model or data or clients or out:
+            raise UsageError("--accept NAME goes alone")
+        file = inputs.to_accept(config, book, accept)
+        agenda.begin(config)
+        return Result(inputs.accept(book, file), {"accepted": file.name})
     metric = metrics.chosen(config.task, config.scoring.metric)
     champion = releases.current(config)
     if champion is not None:
@@ -354,4 +363,5 @@ if __name__ == "__main__":
         ("--data", {"metavar": "FILE", "help": "a labelled table instead of the test table"}),
         ("--clients", {"metavar": "FILE", "help": "clients to rank by risk"}),
         ("--out", {"metavar": "FILE", "help": "where the ranked list goes"}),
+        ("--accept", {"metavar": "NAME", "help": "a file left out as bad data that is right as it is"}),
     )

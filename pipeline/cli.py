@@ -8,6 +8,8 @@ import atexit
 import json
 import logging
 import os
+import re
+import shlex
 import sys
 import time
 from collections.abc import Callable, Collection, Iterator
@@ -24,6 +26,8 @@ log = logging.getLogger("pipeline")
 
 Flag = tuple[str, dict[str, Any]]
 
+COMMAND = re.compile(r"`(?:python )?\w+\.py\b")  # how a message names what to run
+
 
 @dataclass(frozen=True)
 class Result:
@@ -31,6 +35,22 @@ class Result:
 
     line: str
     facts: dict[str, Any] = field(default_factory=dict)
+
+
+class _Speech(logging.Formatter):
+    """Gives messages with the commands in them as they are to be run: on the config that this program was run on."""
+
+    def __init__(self, config: str | None = None):
+        super().__init__("%(message)s")
+        self.config = config
+
+    def format(self, record: logging.LogRecord) -> str:
+        return self.of(super().format(record))
+
+    def of(self, text: object) -> str:
+        """Give a text for people with `--config FILE` in each command, unless it's the config that they take anyway."""
+        asked = "" if self.config is None else f" --config {shlex.quote(self.config)}"
+        return COMMAND.sub(lambda found: found[0] + asked, str(text)) if asked else str(text)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -85,16 +105,19 @@ def main(
     locks: bool = True,
 ) -> int:
     """Run a step with this command line and give the exit code. Whatever isn't a PipelineError is a bug and raises."""
+    speech = _Speech()
     try:
         options, readers = _parse(manual, argv, flags)
         config, as_json, verbose = options.pop("config"), options.pop("json"), options.pop("verbose")
-        _start_logging(verbose)
+        named = str(Path(config).resolve())
+        speech = _Speech(None if named == _default_config(argv) else named)
+        _start_logging(verbose, speech)
         chosen = load_config(Path(config))
         reading = not locks or any(options.get(name) for name in readers)
         with _quietly() if reading else files.lock(lock_file(chosen)):
             result = _called(step, chosen, options, records, reading)
     except PipelineError as problem:
-        print(problem, file=sys.stderr)
+        print(speech.of(problem), file=sys.stderr)
         return problem.exit_code
     except OSError as problem:
         if problem.filename is None:
@@ -108,7 +131,7 @@ def main(
     if as_json:
         _to_reader(print, json.dumps(result.facts, allow_nan=False))
     elif result.line:
-        _to_reader(print, result.line)
+        _to_reader(print, speech.of(result.line))
     return 0
 
 
@@ -152,9 +175,11 @@ def _parse(manual: str, argv: list[str], flags: tuple[Flag, ...]) -> tuple[dict[
     parser = _Parser(
         prog=script.name, description=manual, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    default = script.resolve().parent / "config.yaml"
     parser.add_argument(
-        "--config", metavar="FILE", default=str(default), help="the choices; default: beside the script"
+        "--config",
+        metavar="FILE",
+        default=_default_config(argv),
+        help="the choices; default: beside the script",
     )
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
     parser.add_argument("-v", "--verbose", action="store_true", help="tell on stderr what is being done")
@@ -167,10 +192,14 @@ def _parse(manual: str, argv: list[str], flags: tuple[Flag, ...]) -> tuple[dict[
     return vars(parser.parse_args(argv[1:])), readers
 
 
-def _start_logging(verbose: bool) -> None:
+def _default_config(argv: list[str]) -> str:
+    return str(Path(argv[0]).resolve().parent / "config.yaml")
+
+
+def _start_logging(verbose: bool, speech: _Speech) -> None:
     level = logging.INFO if verbose else logging.WARNING
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(message)s"))
+    handler.setFormatter(speech)
     log.handlers[:] = [handler]
     log.setLevel(level)
     log.propagate = False

@@ -8,6 +8,7 @@ table.
 
 import json
 import math
+import shlex
 from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -18,9 +19,11 @@ from pipeline.config import Config
 from pipeline.dataset import FILE
 from pipeline.drift import PREDICTION, Verdict, features, integrity
 from pipeline.drift.verdicts import no_verdict
+from pipeline.errors import DataError
 from pipeline.records import Records
 from pipeline.releases import Release
 from pipeline.rowhash import ROW
+from pipeline.words import counted, listed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,9 +34,11 @@ NORMAL, UNJUDGED = "new normal", "not judged"  # kinds of trouble that `drift.di
 NONE = "none"  # the one that it calls no trouble
 RELABELLED = "labels_replaced"  # a verdict that is told, and makes no file bad: the later label holds
 CHANGED = "labels changed"  # the kind of trouble that is
+RANGE = "out_of_range"  # the rule of which files in a row may be bad by ever larger numbers
 INTEGRITY = "integrity"  # the verdict on all rules of `drift.integrity`
 
-Way = tuple[str, str | None]  # in which a file is bad: rule and column
+# in which a file is bad: rule, column, and how often that jumped on in a row of such files: each jump is another way
+Way = tuple[str, str | None, int]
 
 
 # ---------------------------------------------------------------------------------------------- the sketch of a release
@@ -128,7 +133,11 @@ def watch(config: Config, book: Records, champion: Release | None, model=None) -
     if book.last_part() <= above or (kept := champion.sketch) is None:
         return
     state, places = carried(json.loads(last[0].state), kept) if last else None, places_of(book)
-    usual = (state or {}).get("usual", {})  # of an earlier sketch, too: what was found good stays good
+    past, accepted = state or {}, book.accepted()
+    usual = past.get("usual", {})  # of an earlier sketch, too: what was found good stays good
+    bad_before = past.get("bad_before", {})  # what would be, were the bad file before good
+    for number in accepted[past.get("accepted", 0) :]:
+        usual = _taught(config, book, kept, usual, number)
     judged = list(judged_files(config, book).items())[1 - PATIENCE :]
     model = models.load(champion.model_file) if model is None else model
     for number, rows in _files(config, book, above):
@@ -144,12 +153,16 @@ def watch(config: Config, book: Records, champion: Release | None, model=None) -
         state, moved = drift.judge_features(state, kept, observed, str(number))
         state["batches"] = []  # the records know which were counted
         wrong = _integrity(config, expected, observed, rows)
-        ways = frozenset(ways_of([vars(one) for one in wrong]))
+        fired = {(one.test, one.feature) for one in wrong if one.drifted and one.test != INTEGRITY}
+        taken_in = drift.taken_in(usual, expected, observed, fired)
+        steps = _steps(fired, judged[-1][1] if judged else (), drift.jumped(bad_before, taken_in))
+        ways = frozenset((*rule, steps.get(rule, 0)) for rule in fired)
         if number not in left_out(dict([*judged, (number, ways)])):
-            usual = drift.taken_in(usual, expected, observed, ways)
+            usual = taken_in
         if _tells(ways, len(rows)):
             judged = [*judged, (number, ways)][1 - PATIENCE :]
-        state["usual"] = usual
+            bad_before = taken_in if ways else {}
+        state |= {"usual": usual, "bad_before": bad_before, "accepted": len(accepted)}
         replaced = labels_replaced(config, book, number, rows)
         found = [*wrong, *replaced, *moved, *_unwatched(kept), *drift.stability(kept, observed)]
         book.add_input(
@@ -157,11 +170,41 @@ def watch(config: Config, book: Records, champion: Release | None, model=None) -
             release=champion.id,
             rows=len(rows),
             labelled=int(rows[config.columns.target.name].notna().sum()),
-            verdicts=_json([_facts(one, kept, observed) for one in found]),
+            verdicts=_json([_facts(one, kept, observed, steps) for one in found]),
             state=_json(state),
             estimate=_estimate(config, rows, prediction),
             bad=any(one.drifted for one in wrong),
         )
+
+
+def _taught(
+    config: Config, book: Records, kept: Mapping[str, Any], usual: drift.Usual, number: int
+) -> drift.Usual:
+    """Give what is usual, with what a file brought that somebody accepted."""
+    rows = next((rows for file, rows in _files(config, book, number - 1) if file == number), None)
+    verdicts = next(json.loads(said or "[]") for file, _, said in book.judged_inputs() if file == number)
+    if rows is None or not set(config.columns.features) <= set(rows):
+        return usual
+    expected = drift.widened(kept, usual)
+    cells = {
+        **models.inputs_of(rows, config.columns.features),
+        config.columns.target.name: rows[config.columns.target.name],
+    }
+    fired = {(rule, column) for rule, column, _ in ways_of(verdicts)}
+    return drift.taken_in(usual, expected, drift.observe(expected, cells), fired)
+
+
+def _steps(
+    fired: Collection[tuple[str, str | None]], before: Collection[Way], jumped: Collection[str | None]
+) -> dict[tuple[str, str | None], int]:
+    """Give the step of each rule that fired: that of the bad file before, in `before`, or one more if it `jumped`.
+
+    Only numbers out of range can: those a thousand times as large aren't like those twice as large.
+    """
+    steps = {(rule, column): step for rule, column, step in before if (rule, column) in fired}
+    return {
+        (rule, column): step + (rule == RANGE and column in jumped) for (rule, column), step in steps.items()
+    }
 
 
 def carried(state: dict[str, Any], kept: Mapping[str, Any]) -> dict[str, Any]:
@@ -247,9 +290,16 @@ def contradicting(config: Config, rows: "pd.DataFrame") -> float:
     return float(twice.mean()) if len(labelled) else 0.0
 
 
-def _facts(verdict: Verdict, kept: Mapping[str, Any], observed: drift.Observed) -> dict[str, Any]:
-    """Give a verdict as JSON; with that on a feature's drift how far it moved."""
+def _facts(
+    verdict: Verdict,
+    kept: Mapping[str, Any],
+    observed: drift.Observed,
+    steps: Mapping[tuple[str, str | None], int],
+) -> dict[str, Any]:
+    """Give a verdict as JSON; with that on a feature's drift how far it moved, and with a rule's its step."""
     told = {name: _plain(value) for name, value in vars(verdict).items()}
+    if step := steps.get((verdict.test, verdict.feature), 0):
+        return {**told, "step": step}
     if verdict.test != features.TEST or verdict.feature is None or verdict.threshold is None:
         return told
     column, seen = kept["columns"][verdict.feature], observed.columns[verdict.feature]
@@ -287,18 +337,18 @@ def diagnose(config: Config, book: Records, alarms: Mapping[int, bool]) -> list[
     `alarms` says for the first file of each scored batch whether the loss had risen there; it holds until the next
     batch. Give the facts of the files told, oldest first.
     """
-    left, told = bad_files(config, book), []
+    left, accepted, told = bad_files(config, book), book.accepted(), []
     names = {row.id: row.name for row in book.files("ingested")}
     for row in book.untold_inputs():
         verdicts = json.loads(row.verdicts)
         upto = [first for first in alarms if first <= row.file]
         risen = bool(upto) and alarms[max(upto)]
-        kind, sentence = _with_labels(
-            verdicts, *_meaning(verdicts, risen, row.file in left, _unscored(book, row))
-        )
+        named = {"file": names.get(row.file, str(row.file)), "number": row.file}
+        name = named["file"] if row.file in left else ""
+        meaning = _meaning(verdicts, risen, name, _unscored(book, row), row.file in accepted)
+        kind, sentence = _with_labels(verdicts, *meaning)
         book.tell_input(row.id, kind, sentence)
         estimate = None if row.estimate is None else json.loads(row.estimate)
-        named = {"file": names.get(row.file, str(row.file)), "number": row.file}
         told.append({**named, "kind": kind, "sentence": sentence, "estimate": estimate, "verdicts": verdicts})
     return told
 
@@ -326,19 +376,23 @@ def _unscored(book: Records, row: Any) -> str:
     return "its outcomes aren't scored yet" if row.file > book.scored_upto() else ""
 
 
-def _meaning(verdicts: list[dict[str, Any]], risen: bool, left: bool, unscored: str) -> tuple[str, str]:
-    """Give kind and sentence of a file's trouble: did the loss rise, is the file left out of what is learnt from?"""
+def _meaning(
+    verdicts: list[dict[str, Any]], risen: bool, left: str, unscored: str, accepted: bool
+) -> tuple[str, str]:
+    """Give kind and sentence of a file's trouble: did the loss rise? `left` is its name if it's left out."""
     wrong = list(dict.fromkeys(way[1] or "the rows" for way in ways_of(verdicts)))
     moved = [one["feature"] for one in verdicts if one["test"] == features.TEST and one["drifted"]]
     names = [name for name in moved if name not in (None, PREDICTION)]
     found = drift.diagnosis(risen, names, wrong if left else [], PREDICTION in moved, unscored)
     if left and wrong:
         why = next(one["why"] for one in verdicts if one["test"] == INTEGRITY)
-        return found.kind, f"{found.sentence}; till then its rows are left out ({_clipped(why)})"
+        told = f"{found.sentence}; till then its rows are left out ({_clipped(why)})"
+        return found.kind, f"{told}; if they are right: `scoring.py --accept {shlex.quote(left)}`"
     if not wrong:
         unsure = _why_unjudged(verdicts) if found.kind == NONE else ""
         return (UNJUDGED, unsure) if unsure else (found.kind, found.sentence)
-    told = f"{', '.join(wrong)} came like that {PATIENCE} files in a row: taken for normal from now on, and learnt from"
+    why = "accepted by hand" if accepted else f"came like that {PATIENCE} files in a row"
+    told = f"{', '.join(wrong)} {why}: taken for normal from now on, and learnt from"
     return NORMAL, told if found.kind == NONE else f"{told}; {found.sentence}"
 
 
@@ -370,25 +424,54 @@ def _clipped(why: str) -> str:
 def ways_of(verdicts: list[dict[str, Any]]) -> list[Way]:
     """Give the ways in which a file is bad."""
     others = (features.TEST, features.STABILITY, INTEGRITY, RELABELLED)
-    return [(one["test"], one["feature"]) for one in verdicts if one["drifted"] and one["test"] not in others]
+    return [
+        (one["test"], one["feature"], one.get("step", 0))
+        for one in verdicts
+        if one["drifted"] and one["test"] not in others
+    ]
 
 
 # ---------------------------------------------------------------------------------------------- bad data never trains
 def bad_files(config: Config, book: Records) -> set[int]:
     """Give the numbers of the files of bad data, by what the release said that was live when each came.
 
-    A file that came bad in the same way as `PATIENCE` in a row, itself among them, isn't one. Columns that are no
-    longer in the config don't matter.
+    A file that came bad in the same way as `PATIENCE` in a row, itself among them, isn't one, nor one that somebody
+    accepted. Columns that are no longer in the config don't matter.
     """
     return left_out(judged_files(config, book))
 
 
+def to_accept(config: Config, book: Records, name: str) -> Any:
+    """Give the newest file of this name that is left out. Raise DataError if none is."""
+    left = bad_files(config, book)
+    out = [file for file in book.files("ingested") if file.id in left]
+    if not (found := [file for file in out if file.name == name]):
+        told = f"those that are: {listed([file.name for file in out], 10)}" if out else "no file is"
+        raise DataError(f"{name}: no file of this name is left out as bad data; {told}")
+    return found[-1]
+
+
+def accept(book: Records, file: Any) -> str:
+    """Count a file as right, by hand, though it came as bad data; give a line that says what comes of it.
+
+    What made it bad is usual from then on.
+    """
+    for row in book.inputs():
+        if row.file == file.id:
+            book.tell_input(row.id, None, None)  # the next run tells it anew
+    book.add_decision("accept", True, [f"{file.name}: right as it is, said by hand"], file=file.id)
+    then = "are scored" if file.id > book.scored_upto() else "are not scored, as newer ones were"
+    rows = counted(file.rows, "row")
+    return f"{file.name}: accepted; its {rows} {then}, and from the next run on learnt from like any others"
+
+
 def judged_files(config: Config, book: Records) -> dict[int, frozenset[Way]]:
     """Give in which ways each judged file is bad, if any, in the order they came."""
-    known = {None, config.columns.target.name, *config.columns.features}
+    known, accepted = {None, config.columns.target.name, *config.columns.features}, set(book.accepted())
     judged: dict[int, frozenset[Way]] = {}
     for number, rows, verdicts in book.judged_inputs():
-        ways = frozenset(way for way in ways_of(json.loads(verdicts or "[]")) if way[1] in known)
+        said = [] if number in accepted else json.loads(verdicts or "[]")
+        ways = frozenset(way for way in ways_of(said) if way[1] in known)
         if _tells(ways, rows):
             judged[number] = ways
     return judged

@@ -168,7 +168,7 @@ decisions = sa.Table(
     schema,
     _key("decisions"),
     sa.Column("run", _number, nullable=False),
-    sa.Column("kind", _String, nullable=False),  # retrain | deploy | rollback
+    sa.Column("kind", _String, nullable=False),  # retrain | deploy | rollback | accept
     sa.Column("yes", sa.Boolean, nullable=False),
     sa.Column("reasons", _Text, nullable=False),
     sa.Column("facts", _Text, nullable=False),
@@ -387,8 +387,8 @@ class Records:
         if not self._column(sa.select(inputs.c.id).where(*same)):
             self._add(inputs, run=self.run, at=now(), **facts)
 
-    def tell_input(self, number: int, kind: str, sentence: str) -> None:
-        """Record which kind of trouble the input of this number is, now that the loss is known."""
+    def tell_input(self, number: int, kind: str | None, sentence: str | None) -> None:
+        """Record which kind of trouble the input of this number is, now that the loss is known; None: to be told."""
         with self.engine.begin() as connection:
             told = inputs.update().where(inputs.c.id == number)
             connection.execute(told.values(kind=kind, sentence=sentence))
@@ -500,6 +500,10 @@ class Records:
         """Give the decisions (of one kind), oldest first."""
         query = sa.select(decisions).order_by(decisions.c.id)
         return self._all(query if kind is None else query.where(decisions.c.kind == kind))
+
+    def accepted(self) -> list[int]:
+        """Give the files that came as bad data and were accepted by hand, in the order of that."""
+        return [json.loads(row.facts)["file"] for row in self.decisions("accept")]
 
     def withdrawn_upto(self) -> int:
         """Give the newest file whose rows were known when a release was last withdrawn by hand; 0 if none was."""

@@ -279,6 +279,7 @@ DECISIONS = {
     ("deploy", True): ("deploy", "yes"),
     ("deploy", False): ("deploy", "no, the live model stays"),
     ("rollback", True): ("rollback", "went back"),
+    ("accept", True): ("accept", "no bad data"),
 }
 
 

@@ -225,6 +225,19 @@ def test_what_stays_bad_is_the_new_normal(deployed):
     assert [len(facts["scores"]) for facts in found] == [0, 0, 3]
 
 
+def test_bad_data_that_somebody_accepts_are_learnt_from(deployed):
+    rows = batch()
+    rows = rows.assign(activity=rows["activity"] * 1000)
+    assert ran(deployed, rows)["inputs"][0]["kind"] == "bad data"
+    assert deployed.call("scoring.py", "--accept", "week3.csv").code == 0
+    facts = deployed.does("fullprocess.py")
+    assert ([one["kind"] for one in facts["inputs"]], len(facts["scores"])) == (["new normal"], 1)
+    assert facts["fits"], "the first score of a new model, on rows it can't rank, is harm"
+    alike = clients(150, seed=4, day=22)
+    again = ran(deployed, alike.assign(activity=alike["activity"] * 1000), "week4.csv")
+    assert [one["kind"] for one in again["inputs"]] != ["bad data"]
+
+
 # ---------------------------------------------------------------------------------------------- rows, times
 def test_five_rows_say_what_they_are_too_few_for(deployed):
     facts = ran(deployed, batch(5))

@@ -163,3 +163,15 @@ def test_rows_in_no_order_have_no_value_for_long():
     kept = drift.sketch(month, KINDS)
     found = drift.check_integrity(kept, drift.observe(kept, days(30, holiday=np.ones(ROWS))))
     assert ("constant", "holiday") in {(one.test, one.feature) for one in found if one.drifted}
+
+
+@pytest.mark.parametrize(("times", "columns"), [(1, []), (1.5, []), (40, ["t"]), (1 / 40, ["t"])])
+def test_a_range_jumps_if_it_is_another_by_far(times, columns):
+    kept = drift.sketch(days(0, 30), KINDS)
+    fired = {("out_of_range", "t")}
+    one, other = (
+        drift.taken_in({}, kept, drift.observe(kept, days(30, t=days(30)["t"] * factor)), fired)
+        for factor in (50, 50 * times)
+    )
+    assert drift.jumped(one, other) == columns
+    assert drift.jumped({}, other) == []

@@ -486,7 +486,7 @@ def test_other_columns_without_a_rebuild_are_refused_in_one_line_and_nothing_cha
     before = project.snapshot()
     refused = project.call("ingestion.py")
     assert refused.code == 78
-    assert "--rebuild" in refused.complaint
+    assert f"`python ingestion.py --config '{project.config_file}' --rebuild`" in refused.complaint
     assert project.snapshot() == before
     project.configure("min: 0, max: 5", "min: 0, max: 50")
     assert project.does("ingestion.py")["rows"] == 20

@@ -18,7 +18,8 @@ from pipeline.inputs import PATIENCE, left_out
 from tests.project import PRICES, ROOT, Project, clients, houses
 
 INPUTS = "select file, release, rows, labelled, bad, kind from inputs order by id"
-LOST, UNIT = ("all_missing", "activity"), ("out_of_range", "complaints")
+LOST, UNIT = ("all_missing", "activity", 0), ("out_of_range", "complaints", 0)
+FURTHER = ("out_of_range", "complaints", 1)
 
 
 def without(rows: pd.DataFrame, column: str = "activity") -> pd.DataFrame:
@@ -329,6 +330,61 @@ def test_what_creeps_beyond_all_that_was_seen_is_drift_and_no_bad_data_and_a_jum
     assert learnt_from(deployed) == set(range(1, 11))
 
 
+def test_a_file_that_is_accepted_by_hand_is_scored_and_learnt_from_and_what_is_alike_is_usual(deployed):
+    deployed.configure("policy: adaptive", "policy: never")
+    tenfold = [clients(100, seed=seed, day=15) for seed in (3, 4)]
+    tenfold = [rows.assign(activity=rows["activity"] * 10) for rows in tenfold]
+    told = dropped(deployed, "week3 (new unit).csv", tenfold[0])["inputs"][0]["sentence"]
+    assert "`scoring.py --accept 'week3 (new unit).csv'`" in told
+    done = deployed.call("scoring.py", "--accept", "week3 (new unit).csv")
+    assert (done.code, done.out.count("\n")) == (0, 1)
+    assert "its 100 rows are scored, and from the next run on learnt from" in done.out
+    facts = deployed.does("fullprocess.py")
+    assert [score["batch"] for score in facts["scores"]] == ["3"]
+    assert [(one["kind"], one["file"]) for one in facts["inputs"]] == [("new normal", "week3 (new unit).csv")]
+    assert "activity accepted by hand" in facts["inputs"][0]["sentence"]
+    assert learnt_from(deployed) == {1, 2, 3}
+    facts = dropped(deployed, "week4.csv", tenfold[1])
+    assert [one["kind"] for one in facts["inputs"]] != ["bad data"]
+    assert learnt_from(deployed) == {1, 2, 3, 4}
+    again = deployed.call("scoring.py", "--accept", "week3 (new unit).csv")
+    assert (again.code, again.out) == (65, "")
+    assert "no file of this name is left out as bad data; no file is" in again.complaint
+    assert (
+        "accept    no bad data: week3 (new unit).csv: right"
+        in deployed.call("fullprocess.py", "--history").out
+    )
+
+
+def test_a_file_that_is_accepted_after_newer_ones_were_scored_is_learnt_from_only(deployed):
+    deployed.configure("policy: adaptive", "policy: never")
+    dropped(deployed, "week3.csv", without(clients(100, seed=3, day=15)))
+    dropped(deployed, "week4.csv", clients(100, seed=4, day=22))
+    wrong = deployed.call("scoring.py", "--accept", "week4.csv")
+    assert (wrong.code, "those that are: week3.csv" in wrong.complaint) == (65, True)
+    assert "not scored, as newer ones were" in deployed.call("scoring.py", "--accept", "week3.csv").out
+    assert deployed.does("fullprocess.py")["scores"] == []
+    assert learnt_from(deployed) == {1, 2, 3, 4}
+    assert deployed.call("scoring.py", "--accept", "x.csv", "--data", "y.csv").code == 64
+
+
+@pytest.mark.parametrize(
+    ("times", "kinds"),
+    [
+        ((3, 3, 3), ["new normal"] * 3),
+        ((3, 3, 1000), ["bad data"] * 3),
+        ((3, 3, 1000, 1000, 1000), ["bad data"] * 2 + ["new normal"] * 3),
+        ((1000, 3, 3, 1), ["bad data"] * 3 + ["none"]),
+    ],
+)
+def test_bad_numbers_that_jump_on_are_not_alike(deployed, times, kinds):
+    deployed.configure("policy: adaptive", "policy: never")
+    for number, factor in enumerate(times, 3):
+        rows = clients(100, seed=number, day=15)
+        deployed.drop(f"week{number}.csv", rows.assign(activity=rows["activity"] * factor))
+    assert [one["kind"] for one in deployed.does("fullprocess.py")["inputs"]] == kinds
+
+
 @pytest.mark.parametrize(
     ("files", "left"),
     [
@@ -340,6 +396,8 @@ def test_what_creeps_beyond_all_that_was_seen_is_drift_and_no_bad_data_and_a_jum
         ([LOST, LOST, LOST, UNIT], {3}),
         ([LOST, LOST, LOST, None, LOST], {4}),
         ([LOST] * 50, set()),
+        ([UNIT, UNIT, FURTHER], {0, 1, 2}),
+        ([UNIT, FURTHER, FURTHER, FURTHER], {0}),
     ],
 )
 def test_patience_is_for_the_same_trouble_in_a_row(files, left):

@@ -493,7 +493,7 @@ LOOK = """
 import sys, pathlib
 from pipeline import cli, sources, config
 sources.CONTACT = 2.0
-cli._start_logging(False)
+cli._start_logging(False, cli._Speech())
 print(len(sources.look(config.load(pathlib.Path(sys.argv[1]), lambda task: {}))[0]))
 """
 

@@ -14,7 +14,7 @@ from pipeline.drift.features import judge_features, stability
 from pipeline.drift.integrity import check as check_integrity
 from pipeline.drift.scores import SCORE_TESTS, Scores, Settings, agreed, expected, judge
 from pipeline.drift.sketches import PREDICTION, Observed, Seen, observe, phases, sketch
-from pipeline.drift.usual import Usual, taken_in, widened
+from pipeline.drift.usual import Usual, jumped, taken_in, widened
 from pipeline.drift.verdicts import Verdict
 
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
     "expected",
     "judge",
     "judge_features",
+    "jumped",
     "loss",
     "observe",
     "phases",

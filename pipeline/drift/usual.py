@@ -14,6 +14,7 @@ from pipeline.drift.integrity import LEAST_ROWS, STRANGE
 from pipeline.drift.sketches import GRID, NUMERIC, Observed, Seen, reach, value_name
 
 MOST_NAMES = 50  # new categories that are remembered of a column, those seen last
+TIMES = 2  # as wide: another range
 STEPPED_OVER = (
     3  # rows at either end of a column that may be strange in any file, or as many as `STRANGE` allows
 )
@@ -57,6 +58,16 @@ def taken_in(
         if observed.columns[name].rows - observed.columns[name].missing >= LEAST_ROWS
     }
     return {**usual, **found}
+
+
+def jumped(before: Usual, now: Usual) -> list[str]:
+    """Give the columns of numbers whose usual range is more than `TIMES` as wide in one as in the other."""
+    found = []
+    for name in before.keys() & now.keys():
+        ranges = [one[name]["high"] - one[name]["low"] for one in (before, now) if "low" in one[name]]
+        if len(ranges) == 2 and max(ranges) > TIMES * min(ranges):
+            found.append(name)
+    return found
 
 
 def _after(since: Mapping[str, Any], column: Mapping[str, Any], seen: Seen, jumped: bool) -> dict[str, Any]:
