@@ -152,7 +152,8 @@ def promote(
     proposal = decisions.propose(now, metric, proving, config.model.seed)
     kept = {one.id: one for one in shadows.kept(config)}
     release = None
-    reasons = [*why, *proposal.reasons]
+    # Where nothing was trained, why not is no reason for what is deployed; there the proof stands alone.
+    reasons = [*why, *proposal.reasons] if trained or proposal.recipe is None else proposal.reasons
     if proposal.recipe is not None and proposal.proof is not None:
         inside, proof = [kept[one] for one in proposal.recipe.weights], proposal.proof
         release = assembly.release(
@@ -375,7 +376,8 @@ def _verify(config: Config, book: Records) -> Result:
             raise CheckFailed(f"{there[row.id].folder / releases.MANIFEST}: {other}; one of them was changed")
     for _, part in parts:
         dataset.read_part(config.ingested, part)
-    told = f"{len(there)} release(s) are what was deployed, {len(parts)} part(s) of the data are whole; "
+    whole = words.counted(len(parts), "part")
+    told = f"as it was deployed: {words.counted(len(there), 'release')}; whole: {whole} of the data; "
     facts = {"releases": [*there], "live": live.id if live else None, "parts": len(parts)}
     return Result(told + f"live: {live.id if live else 'none'}", facts)
 
@@ -388,7 +390,10 @@ def _sign(config: Config) -> Result:
     names = releases.all_ids(config.production)
     for name in names:
         releases.sign(releases.verified(config.production / releases.FOLDER / name), key)
-    return Result(f"signed {len(names)} release(s) with the key in deployment.key_file", {"releases": names})
+    return Result(
+        f"signed {words.counted(len(names), 'release')} with the key in deployment.key_file",
+        {"releases": names},
+    )
 
 
 def _on_record_otherwise(row: Any, release: Release) -> str:

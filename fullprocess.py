@@ -23,7 +23,7 @@ if __name__ == "__main__":  # before anything else is imported: finding nothing 
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from pipeline import agenda, cli, releases
+from pipeline import agenda, cli, releases, words
 from pipeline.cli import Result, timed
 from pipeline.config import Config
 from pipeline.errors import NotEnoughRows, OneOutcome, PipelineError
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from pipeline.decisions import Decision
     from pipeline.recipes import Situation
     from pipeline.records import Records
+
+
+MOST_TOLD = 2  # earlier batches of a run, of which its line tells what each led to
 
 
 def run(
@@ -107,7 +110,7 @@ def loop(config: Config, book: "Records", force: bool, seconds: dict[str, float]
     facts = {
         "run": book.run,
         "outcome": named(champion, live, bool(busy)),
-        "reasons": told_of(turns),
+        "reasons": [*(earlier := before(turns)), *turns[-1].reasons],
         "ingested": counts.facts(),
         "champion": shown(book, live),
         "challengers": [one for turn in turns for one in turn.challengers],
@@ -117,7 +120,10 @@ def loop(config: Config, book: "Records", force: bool, seconds: dict[str, float]
         "scores": scored,
         "seconds": seconds,
     }
-    return Result(line(facts, counts), facts)
+    if len(earlier) > MOST_TOLD:
+        several = words.counted(len(earlier), "earlier batch")
+        earlier = [f"{several} led to trainings or deployments, which `fullprocess.py --history` tells"]
+    return Result(line(facts, counts, [*earlier, *turns[-1].reasons]), facts)
 
 
 @dataclass(frozen=True)
@@ -205,7 +211,8 @@ def taken(
     book.add_decision("retrain", made > 0, reasons, **facts)
     if outcome is None:
         return Turn(decision, reasons, made)
-    return Turn(decision, outcome.reasons, made, outcome.release, outcome.challengers)
+    said = [*outcome.reasons, *(reason for reason in reasons if reason not in outcome.reasons)]
+    return Turn(decision, said, made, outcome.release, outcome.challengers)
 
 
 def retrain(
@@ -227,7 +234,7 @@ def retrain(
         )
         rows = cohorts.labelled_rows(config, book)
         if young := 0 if rows else book.labelled_rows():
-            why = f"{young:,} labelled row(s) so far, none whose scoring.label_window is over"
+            why = f"{words.counted(young, 'labelled row')} so far, none whose scoring.label_window is over"
         else:
             why = other if rows else "no labelled rows yet"
         return decisions.Decision(rows > 0, [why], both)
@@ -285,17 +292,16 @@ def windows(
     return [*found, recent] if "recent" in named and there > recent else found
 
 
-def told_of(turns: list[Turn]) -> list[str]:
-    """Give the reasons of a run: those of its last turn; of several, also which before trained or deployed."""
+def before(turns: list[Turn]) -> list[str]:
+    """Give for each turn but the last that trained or deployed what it did."""
     busy = [turn for turn in turns[:-1] if turn.fits or turn.release]
-    told = [f"after batch {turn.score['batch']}: {done(turn)}" for turn in busy if turn.score]
-    return [*told, *turns[-1].reasons]
+    return [f"after {turn.score['name']}: {done(turn)}" for turn in busy if turn.score]
 
 
 def done(turn: Turn) -> str:
     """Give in a few words what a turn did."""
-    trained = f"{turn.fits} model(s) trained" if turn.fits else ""
-    deployed = f"{turn.release.id} deployed: {turn.reasons[-1]}" if turn.release else ""
+    trained = f"{words.counted(turn.fits, 'model')} trained" if turn.fits else ""
+    deployed = f"{turn.release.id} deployed: {turn.release.manifest['reasons'][-1]}" if turn.release else ""
     return ", ".join(filter(None, (trained, deployed)))
 
 
@@ -314,16 +320,14 @@ def shown(book: "Records", live: Release | None) -> dict[str, Any] | None:
     return {"release": live.id, "score": live.score if latest is None else latest}
 
 
-def line(facts: dict[str, Any], counts: "ingestion.Counts") -> str:
+def line(facts: dict[str, Any], counts: "ingestion.Counts", reasons: list[str]) -> str:
     """Give the run in one line; none if it found nothing to do and nobody watches."""
-    from pipeline import words
-
     if facts["outcome"] == "nothing":
         return watch.NOTHING if sys.stdout.isatty() else ""
     told = f"{facts['outcome']}: ingested {counts}"
     if facts["champion"]:
         told += f"; live: {facts['champion']['release']}, score {words.number(facts['champion']['score'])}"
-    told += f"; {'; '.join(facts['reasons'])}"
+    told += f"; {'; '.join(reasons)}"
     said = words.troubles(facts["inputs"])
     return f"{told}; {said}" if said else told
 
@@ -358,7 +362,7 @@ def foretold(config: Config, changed: list[str], champion: Release | None, due: 
         counts = ingestion.ingest(config, book, dry_run=True)
         first = not book.runs(finished=False)
     why = ["asked to by --force"] if force else []
-    why += [f"{len(changed)} new or changed file(s)"] if changed else []
+    why += [words.counted(len(changed), "new or changed file")] if changed else []
     if first:
         why += ["it's the first run"]
     elif agenda.unfinished(config):

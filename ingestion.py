@@ -46,10 +46,12 @@ class Counts:
         return {name: value for name, value in vars(self).items() if name not in ("known", "lines")}
 
     def __str__(self) -> str:
-        told = f"{self.files} file(s): {_rows_told(self.rows, self.known, self.duplicates)}"
+        told = f"{words.counted(self.files, 'file')}: {_rows_told(self.rows, self.known, self.duplicates)}"
         if self.rejected_rows:
-            told += f", {self.rejected_rows:,} row(s) rejected"
-        return told + (f", {self.rejected_files} file(s) set aside" if self.rejected_files else "")
+            told += f", {words.counted(self.rejected_rows, 'row')} rejected"
+        return told + (
+            f", {words.counted(self.rejected_files, 'file')} set aside" if self.rejected_files else ""
+        )
 
 
 def run(
@@ -68,7 +70,7 @@ def run(
         return Result(text, facts)
     if table:
         rows = write_table(config, book, most=None)
-        return Result(f"{config.ingested / dataset.TABLE}: {rows:,} row(s)", {"rows": rows})
+        return Result(f"{config.ingested / dataset.TABLE}: {words.counted(rows, 'row')}", {"rows": rows})
     counts = (ingest_again if rebuild else ingest)(config, book, dry_run)
     if dry_run:
         return Result("\n".join(counts.lines) or "nothing new to ingest", {"files": counts.lines})
@@ -230,8 +232,13 @@ def _count(counts: Counts, file: FileRecord) -> None:
 
 def _rows_told(rows: int, known: Mapping[str, int], duplicates: int) -> str:
     """Give what rows came, in words: a row that brings something new of a known one is no duplicate to people."""
-    kinds = [f"{known[kind]:,} {what}(s) {of}" for kind, (what, of) in words.OF_KNOWN.items() if known[kind]]
-    return ", ".join([f"{rows:,} new row(s)", *kinds, f"{duplicates - sum(known.values()):,} duplicate(s)"])
+    kinds = [
+        f"{words.counted(known[kind], what)} {of}"
+        for kind, (what, of) in words.OF_KNOWN.items()
+        if known[kind]
+    ]
+    mere = words.counted(duplicates - sum(known.values()), "duplicate")
+    return ", ".join([words.counted(rows, "new row"), *kinds, mere])
 
 
 def _add(counts: Counts, more: Counts) -> None:

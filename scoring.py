@@ -100,7 +100,7 @@ def score_champion(config: Config, book: Records, champion: Release) -> Result:
     seen = inputs.diagnose(config, book, alarms(config, book))
     forget_scored(config, book, champion)
     latest = write_latest(config, book, champion)
-    line = f"scored {champion.id} on {len(told)} new batch(es)"
+    line = f"scored {champion.id} on {words.counted(len(told), 'new batch')}"
     line += f"; its latest {name} is {latest}"
     line += f"; {said}" if (said := words.troubles(seen)) else ""
     facts = {"release": champion.id, "metric": name, "scores": told}
@@ -135,7 +135,7 @@ def score_batch(
     book.add_score(champion.id, batch, span, metric.name, score, verdicts, state)
     log.info("batch %s: %s %s", batch, metric.name, score)
     return (
-        {"batch": batch, **score.facts},
+        {"batch": batch, "name": words.batch(*span, book.names()), **score.facts},
         [{"batch": batch, **_verdict_facts(verdict)} for verdict in verdicts],
     )
 
@@ -340,7 +340,7 @@ def _rank(config: Config, champion: Release | None, clients: str | None, out: st
     ranked = calllist.ranked(rows, model, champion.manifest, config.columns, config.task)
     calllist.write(Path(out), ranked)
     return Result(
-        f"ranked {len(ranked):,} client(s) in {out}",
+        f"ranked {words.counted(len(ranked), 'client')} in {out}",
         {"clients": len(ranked), "out": out, "release": champion.id},
     )
 

@@ -314,7 +314,7 @@ def absent() -> dict[str, str]:
     try:
         import river.drift  # noqa: F401
     except ImportError:
-        return {"ADWIN": "river is not installed"}
+        return {"ADWIN": "river is not installed (pip install -r requirements-benchmarks.txt)"}
     return {}
 
 

@@ -111,7 +111,7 @@ def always(now: Situation, settings: Retraining) -> Decision:
 def every(now: Situation, settings: Retraining) -> Decision:
     """Retrain after every so many batches."""
     rhythm = "always to retrain" if settings.every == 1 else f"to retrain every {settings.every}"
-    told = f"{waited(now)} batch(es) since the last training, the policy is {rhythm}"
+    told = f"{counted(waited(now), 'batch')} since the last training, the policy is {rhythm}"
     return Decision(waited(now) >= settings.every, [told], ("all",))
 
 
@@ -182,9 +182,7 @@ def _cooled(decision: Decision, now: Situation, settings: Retraining) -> Decisio
     first = len(now.kept) < 2  # that was no retraining
     if not decision.yes or first or waited(now) > settings.cooldown:
         return decision
-    soon = (
-        f"but only {waited(now)} batch(es) since the last training: more than {settings.cooldown} are needed"
-    )
+    soon = f"but only {counted(waited(now), 'batch')} since the last training: more than {settings.cooldown} are needed"
     return Decision(False, [*decision.reasons, soon])
 
 

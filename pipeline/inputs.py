@@ -338,7 +338,7 @@ def diagnose(config: Config, book: Records, alarms: Mapping[int, bool]) -> list[
     batch. Give the facts of the files told, oldest first.
     """
     left, accepted, told = bad_files(config, book), book.accepted(), []
-    names = {row.id: row.name for row in book.files("ingested")}
+    names = book.names()
     for row in book.untold_inputs():
         verdicts = json.loads(row.verdicts)
         upto = [first for first in alarms if first <= row.file]

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from pipeline import files, records
+from pipeline import files, records, words
 from pipeline.config import SQLITE, Config
 from pipeline.errors import FileError, PipelineError
 from pipeline.records import Records
@@ -94,7 +94,7 @@ def _check_complete(config: Config, book: Records) -> None:
 
 def _short(config: Config, book: Records) -> str:
     lost = len(_read(config)[0].keys() - _rows(book).keys())
-    return _told(config, f"{lost:,} row(s) short of what {JOURNAL} has") if lost else ""
+    return _told(config, f"{words.counted(lost, 'row')} short of what {JOURNAL} has") if lost else ""
 
 
 def _told(config: Config, wrong: str) -> str:
@@ -158,7 +158,7 @@ def differs(config: Config, book: Records) -> str:
     other = len(dict(there.items() ^ _rows(book).items()))
     if not (other or damaged) or seal != _seal(config):
         return ""
-    told = f"{other:,} row(s) differ, {damaged:,} line(s) damaged"
+    told = f"{words.counted(other, 'row')} not alike, {words.counted(damaged, 'line')} damaged"
     return f"{config.ingested / JOURNAL}: not what {_shown(config)} has ({told}); put it right with {REPAIR}"
 
 
@@ -211,7 +211,7 @@ def _database_anew(config: Config) -> str:
         raise FileError(
             f"{_shown(config)}, {journal}: neither is as the last run left it; put a copy of one of them back"
         )
-    told = f"{_shown(config)}: made anew from {journal}, {len(rows):,} row(s)"
+    told = f"{_shown(config)}: made anew from {journal}, {words.counted(len(rows), 'row')}"
     if config.database_file is None:
         told += _rows_anew(config, rows)
     else:
@@ -239,7 +239,7 @@ def _rows_anew(config: Config, rows: Rows) -> str:
         if other:
             files.write_text(kept, "".join(map(_line, other)))
         book.make_anew(_cells(rows))
-    return f"; {len(other):,} row(s) that differed are kept in {kept}" if other else ""
+    return f"; kept in {kept}: {words.counted(len(other), 'row')} that differed" if other else ""
 
 
 def _cells(rows: Rows) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -298,6 +298,11 @@ class Records:
         """Give the files with one of these statuses, oldest first."""
         return self._all(sa.select(files).where(files.c.status.in_(statuses)).order_by(files.c.id))
 
+    def names(self) -> dict[int, str]:
+        """Give the name of each file that brought rows, by number."""
+        named = sa.select(files.c.id, files.c.name).where(files.c.status == "ingested")
+        return {row.id: row.name for row in self._all(named)}
+
     def next_file(self) -> int:
         """Give the number that the next file will have."""
         return (self._column(sa.select(sa.func.max(files.c.id)))[0] or 0) + 1

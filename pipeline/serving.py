@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline import metrics, models
+from pipeline import metrics, models, words
 from pipeline.releases import ONNX, Release
 
 if TYPE_CHECKING:
@@ -98,7 +98,9 @@ def agreement(found: np.ndarray, expected: np.ndarray, task: str) -> Agreement:
     if not largest <= CLOSE:  # so that one that is no number counts as different
         return Agreement(len(expected), largest, f"predicts otherwise, by up to {largest:.2g}")
     flipped = task == "classification" and int((metrics.labels(found) != metrics.labels(expected)).sum())
-    return Agreement(len(expected), largest, f"{flipped} label(s) would be another" if flipped else "")
+    return Agreement(
+        len(expected), largest, f"{words.counted(flipped, 'label')} would be another" if flipped else ""
+    )
 
 
 def worse(inputs: "pd.DataFrame") -> "pd.DataFrame":

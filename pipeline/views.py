@@ -98,7 +98,7 @@ def _newest_score(config: Config, book: Records, live: Release) -> Facts:
     scored = [row for row in book.scores(metric, live.id) if row.last_file]
     if scored:
         newest = scored[-1]
-        names = _batch_name(newest.first_file, newest.last_file, _file_names(book))
+        names = words.batch(newest.first_file, newest.last_file, book.names())
         on = f"{newest.rows:,} new rows ({names})"
         found = {name: getattr(newest, name) for name in ("value", "low", "high", "rows", "at")}
         return {"metric": newest.metric, **found, "batch": newest.batch, "on": on}
@@ -119,12 +119,12 @@ def _newest_score(config: Config, book: Records, live: Release) -> Facts:
 def scores(config: Config, book: Records) -> list[Facts]:
     """Give every score by the metric of the config, oldest first; `kind` is `proof` (before deployment) or `batch`."""
     metric = metrics.chosen(config.task, config.scoring.metric).name
-    names, drifted = _file_names(book), _drifted(config, book)
+    names, drifted = book.names(), _drifted(config, book)
     return [
         {
             "release": row.release,
             "batch": row.batch,
-            "name": _batch_name(row.first_file, row.last_file, names),
+            "name": words.batch(row.first_file, row.last_file, names),
             "kind": "batch" if row.last_file else "proof",
             "metric": row.metric,
             **{name: getattr(row, name) for name in ("value", "low", "high", "rows", "run", "at")},
@@ -140,11 +140,11 @@ def drift(config: Config, book: Records) -> list[Facts]:
     A batch drifted if at least drift.require tests say so, or the alarm on the loss; it was `judged` if any test had
     enough to go by.
     """
-    names = _file_names(book)
+    names = book.names()
     return [
         {
             "batch": batch,
-            "name": _batch_name(found[0].first_file, found[0].last_file, names),
+            "name": words.batch(found[0].first_file, found[0].last_file, names),
             "release": release,
             "at": found[0].at,
             "drifted": agreed(found, config.drift.require),
@@ -163,7 +163,7 @@ def newest_input(config: Config, book: Records) -> Facts | None:
         return None
     verdicts = json.loads(found[-1].verdicts)
     return {
-        **_input(found[-1], _file_names(book)),
+        **_input(found[-1], book.names()),
         **{name: getattr(found[-1], name) for name in ("release", "rows", "labelled", "at")},
         "estimate": json.loads(found[-1].estimate or "null"),
         "left_out": found[-1].file in inputs.bad_files(config, book),
@@ -179,15 +179,6 @@ def _input(row: Any, names: dict[int, str]) -> Facts:
 def label_delays(config: Config, book: Records) -> Facts | None:
     """Give how long labels take, in days (see `cohorts.label_delays`); None where it can't be told."""
     return cohorts.label_delays(config, book)
-
-
-def _file_names(book: Records) -> dict[int, str]:
-    return {row.id: row.name for row in book.files("ingested")}
-
-
-def _batch_name(first: int, last: int, names: dict[int, str]) -> str:
-    """Give the names of the files that a batch is made of; none for the rows of a proof."""
-    return words.listed([names[number] for number in range(first, last + 1) if number in names])
 
 
 def _verdict(row: Any) -> Facts:
@@ -627,7 +618,7 @@ def stories(book: Records, newest: int = 0) -> list[Facts]:
         wanted, (row for metric in metrics.METRICS for row in book.scores(metric) if row.last_file)
     )
     decided, made = _by_run(wanted, book.decisions()), _by_run(wanted, book.releases())
-    judged, names = _verdicts(book), _file_names(book)
+    judged, names = _verdicts(book), book.names()
     told = [
         {
             **_run(row),
@@ -686,7 +677,7 @@ def _scored(row: Any, judged: dict[tuple[str, str], list[Any]], names: dict[int,
             name: getattr(row, name)
             for name in ("batch", "release", "metric", "value", "low", "high", "rows")
         },
-        "name": _batch_name(row.first_file, row.last_file, names),
+        "name": words.batch(row.first_file, row.last_file, names),
         "tests": sum(verdict.threshold is not None for verdict in found),
         "fired": [f"{verdict.test}: {verdict.why}" for verdict in found if verdict.drifted],
     }

@@ -4,7 +4,7 @@ The facts are those that `views` gives.
 """
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -113,6 +113,11 @@ def listed(names: Sequence[str], most: int = 3) -> str:
     return f"{', '.join(names[: most - 1])} and {len(names) - most + 1} more"
 
 
+def batch(first: int, last: int, names: Mapping[int, str]) -> str:
+    """Give the names of the files that a batch is made of, from the first's number to the last's; none for a proof."""
+    return listed([names[number] for number in range(first, last + 1) if number in names])
+
+
 def paragraph(label: str, text: str, width: int = 10) -> str:
     """Give a labelled paragraph for a terminal, its lines hanging behind the label."""
     behind = " " * (width + 2)
@@ -205,14 +210,16 @@ def estimated(facts: Facts) -> str:
 
 
 def troubles(files: list[Facts]) -> str:
-    """Give in a sentence what is the matter with files: of the newest of bad data, else of the newest of all."""
+    """Give in a sentence what is the matter with files: with the newest of bad data, else the newest of all."""
     told = [one for one in files if trouble(one)]
     bad = [one for one in told if one["kind"] == "bad data"]
     if not told:
         return ""
-    others = len(told) - 1
-    more = f" ({counted(others, 'other new file')} not as before either)" if others else ""
-    return trouble((bad or told)[-1]) + more
+    shown = (bad or told)[-1]
+    others = [one for one in told if one is not shown and one not in bad]
+    more = [f"bad data, too: {listed([one['file'] for one in bad[:-1]], 5)}"] if bad[1:] else []
+    more += [f"{counted(len(others), 'other new file')} not as before either"] if others else []
+    return trouble(shown) + (f" ({'; '.join(more)})" if more else "")
 
 
 def label_delays(facts: Facts | None) -> str:

@@ -13,6 +13,7 @@ import json
 import os
 import re
 import runpy
+import shlex
 import shutil
 import subprocess
 import sys
@@ -256,6 +257,10 @@ class Project:
     def does(self, script: str, *flags: str) -> dict[str, Any]:
         """Run a script inside this process; it must succeed. Give its facts."""
         return self.call(script, "--json", *flags).facts
+
+    def plain(self, text: str) -> str:
+        """Give a text without the config of this project in the commands that it names."""
+        return text.replace(f" --config {shlex.quote(str(self.config_file))}", "")
 
     # ------------------------------------------------------------------------------------------ what there is now
     @property

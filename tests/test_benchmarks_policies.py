@@ -159,7 +159,9 @@ def test_missing_cells_and_one_category_are_no_drift():
 def test_what_is_not_installed_is_said(monkeypatch):
     monkeypatch.setitem(sys.modules, "river", None)
     monkeypatch.setitem(sys.modules, "evidently", None)
-    assert policies.absent() == {"ADWIN": "river is not installed"}
+    assert policies.absent() == {
+        "ADWIN": "river is not installed (pip install -r requirements-benchmarks.txt)"
+    }
     assert list(policies.alarms()) == ["Evidently's rule"]
 
 

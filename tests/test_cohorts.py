@@ -68,7 +68,7 @@ def test_a_first_run_with_young_cohorts_only_waits(project):
         "no labelled rows yet"
     ]
     facts = ran(project, "a.csv", clients(300, seed=1))
-    why = "300 labelled row(s) so far, none whose scoring.label_window is over"
+    why = "300 labelled rows so far, none whose scoring.label_window is over"
     assert (facts["champion"], facts["reasons"]) == (None, [why])
     project.drop("b.csv", clients(10, seed=2, day=20))
     assert project.does("fullprocess.py")["outcome"] == "first"

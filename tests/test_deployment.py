@@ -417,7 +417,7 @@ def test_a_missing_link_is_told_with_the_way_to_mend_it(redeployed):
     redeployed.production("current").unlink()
     refused = redeployed.call("fullprocess.py")
     assert refused.code == 70
-    assert "deployment.py --rollback" in refused.complaint
+    assert "`deployment.py --rollback" in redeployed.plain(refused.complaint)
     assert str(live) in refused.complaint
     assert redeployed.call("deployment.py", "--rollback", str(live)).code == 0
     assert redeployed.call("fullprocess.py").code == 0
@@ -715,7 +715,7 @@ def test_the_list_has_what_can_be_listed_and_what_is_wrong(redeployed, how):
         redeployed.production("current").unlink()
     ran = redeployed.call("deployment.py", "--list")
     assert ran.code == 0
-    assert redeployed.does("deployment.py", "--list")["problem"] == ran.out.splitlines()[-1]
+    assert redeployed.does("deployment.py", "--list")["problem"] == redeployed.plain(ran.out).splitlines()[-1]
     assert ran.out.startswith(f"  {first}  roc_auc")
     assert ran.out.splitlines()[-1].startswith(str(redeployed.production()))
     assert (f"* {second}" in ran.out, "  damaged  " in ran.out) == (how == "altered",) * 2
@@ -779,4 +779,6 @@ def test_lost_production_is_told_alike_by_all_and_no_release_is_advised_that_is_
     for script, *flags in [look for look in LOOKS if look != ("scoring.py",)]:
         ran = redeployed.call(script, *flags)
         assert ran.code == 70
-        assert f"current: gone, and {second} was live; put it back, or {way}start anew" in ran.complaint
+        assert f"current: gone, and {second} was live; put it back, or {way}start anew" in redeployed.plain(
+            ran.complaint
+        )

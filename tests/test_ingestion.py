@@ -349,7 +349,7 @@ def test_a_dry_run_of_a_new_project_says_what_would_happen_and_changes_nothing(p
     told = project.call("ingestion.py", "--dry-run")
     assert told.code == 0
     assert [line.partition(": ")[0] for line in told.out.splitlines()] == ["drop/a.csv", "drop/b.csv"]
-    assert "6 new row(s)" in told.out
+    assert "6 new rows" in told.out
     assert "set aside" in told.out
     assert project.snapshot() == before
 
@@ -361,7 +361,7 @@ def test_a_dry_run_on_a_history_changes_nothing_and_foretells_the_run(project):
     before = project.snapshot()
     foretold = project.does("ingestion.py", "--dry-run")["files"]
     assert project.snapshot() == before
-    assert foretold == ["drop/b.csv: ingested: 3 new row(s), 1 duplicate(s), 0 rejected"]
+    assert foretold == ["drop/b.csv: ingested: 3 new rows, 1 duplicate, 0 rejected"]
     assert project.does("ingestion.py")["rows"] == 3
 
 
@@ -371,7 +371,7 @@ def test_a_dry_run_of_a_rebuild_changes_nothing(project):
     project.configure("min: 0, max: 50", "min: 0, max: 5")
     before = project.snapshot()
     foretold = project.does("ingestion.py", "--rebuild", "--dry-run")["files"]
-    assert foretold == ["drop/a.csv: ingested: 5 new row(s), 0 duplicate(s), 1 rejected"]
+    assert foretold == ["drop/a.csv: ingested: 5 new rows, 0 duplicates, 1 rejected"]
     assert project.snapshot() == before
 
 
@@ -775,7 +775,7 @@ def test_a_bar_shows_how_far_it_is_while_a_terminal_watches_and_only_then(projec
     ran = project.run("ingestion.py", "--dry-run")
     assert (ran.code, ran.err) == (0, "")
     out, shown = on_a_terminal(project)
-    assert out == "ingested 5 file(s): 25 new row(s), 0 duplicate(s)\n"
+    assert out == "ingested 5 files: 25 new rows, 0 duplicates\n"
     assert "ingesting" in shown
     assert "0/5" in shown
     assert on_a_terminal(project)[1] == "", "nothing to do is nothing to show"

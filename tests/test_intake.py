@@ -96,17 +96,15 @@ def test_labels_that_come_later_are_told_as_labels_and_not_as_duplicates(keyed):
         "d1,2025-01-01,1,1,1,x", "d2,2025-01-01,,1,1,x", "d2,2025-01-01,1,1,1,x",
     )  # fmt: skip
     keyed.drop("b.csv", labels)
-    told = "2 new row(s), 5 label(s) for known rows, 2 other version(s) of known rows, 1 duplicate(s)"
+    told = "2 new rows, 5 labels for known rows, 2 other versions of known rows, 1 duplicate"
     assert f"drop/b.csv: ingested: {told}, 0 rejected\n" in keyed.call("ingestion.py", "--dry-run").out
     facts = keyed.does("ingestion.py")
     assert (facts["rows"], facts["duplicates"]) == (2, 8), "the contract of the JSON is as it was"
     assert counts(keyed, "b.csv")["duplicates"] == 8
     keyed.drop("c.csv", labels)
-    assert keyed.call("ingestion.py").out == "ingested 1 file(s): 0 new row(s), 10 duplicate(s)\n", (
-        "once is enough"
-    )
-    told = "12 new row(s), 5 label(s) for known rows, 2 other version(s) of known rows, 11 duplicate(s)"
-    assert keyed.call("ingestion.py", "--rebuild").out == f"ingested 3 file(s): {told}\n"
+    assert keyed.call("ingestion.py").out == "ingested 1 file: 0 new rows, 10 duplicates\n", "once is enough"
+    told = "12 new rows, 5 labels for known rows, 2 other versions of known rows, 11 duplicates"
+    assert keyed.call("ingestion.py", "--rebuild").out == f"ingested 3 files: {told}\n"
 
 
 def test_a_correction_of_the_same_date_in_a_later_file_holds(keyed):
@@ -133,7 +131,7 @@ def test_rows_that_were_replaced_hold_again_if_they_are_sent_once_more(keyed, na
     keyed.drop(name, right)
     assert f"drop/{name}: ingested: " in keyed.call("ingestion.py", "--dry-run").out
     told = keyed.call("ingestion.py").out
-    assert "2 known row(s) back in place, 0 duplicate(s)" in told
+    assert "2 known rows back in place, 0 duplicates" in told
     assert keyed.rows()[:2] == RIGHT
     assert keyed.does("ingestion.py")["files"] == 0, "once is enough"
     told = keyed.call("ingestion.py", "--trace", "Ann").out

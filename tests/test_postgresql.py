@@ -281,10 +281,10 @@ def test_lost_records_are_told_and_made_anew_from_the_journal_row_for_row(kept):
 def test_what_was_edited_is_told_by_the_diagnostics_put_back_and_kept_beside(kept):
     before = history(kept.project)
     kept.change("UPDATE decisions SET reasons = '[\"edited\"]' WHERE id = 1")
-    assert "1 row(s) differ" in kept.project.call("diagnostics.py").out
+    assert "1 row not alike" in kept.project.call("diagnostics.py").out
     told = kept.project.call("diagnostics.py", "--repair").out
     beside = kept.project.ingested(journal.REPLACED)
-    assert f"1 row(s) that differed are kept in {beside}" in told
+    assert f"kept in {beside}: 1 row that differed" in told
     assert history(kept.project) == before
     (line,) = beside.read_text().splitlines()
     assert json.loads(line.split(" ", 1)[1])[1]["reasons"] == '["edited"]'

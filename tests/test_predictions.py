@@ -56,7 +56,7 @@ def test_files_without_labels_and_labels_that_come_later_are_told_as_what_they_a
     assert "Waiting 150 rows without outcome so far" in status
     keyed.drop("c.csv", rows[:20])
     assert (
-        "ingested 1 file(s): 0 new row(s), 20 label(s) for known rows, 0 duplicate(s); "
+        "ingested 1 file: 0 new rows, 20 labels for known rows, 0 duplicates; "
         in keyed.call("fullprocess.py").out
     )
     status = " ".join(keyed.call("fullprocess.py", "--status").out.split())
