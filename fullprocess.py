@@ -123,7 +123,8 @@ def loop(config: Config, book: "Records", force: bool, seconds: dict[str, float]
     if len(earlier) > MOST_TOLD:
         several = words.counted(len(earlier), "earlier batch")
         earlier = [f"{several} led to trainings or deployments, which `fullprocess.py --history` tells"]
-    return Result(line(facts, counts, [*earlier, *turns[-1].reasons]), facts)
+    made = [f"{words.counted(turns[-1].fits, 'model')} trained"] if turns[-1].fits and champion else []
+    return Result(line(facts, counts, [*earlier, *made, *turns[-1].reasons]), facts)
 
 
 @dataclass(frozen=True)
@@ -270,7 +271,7 @@ def trained(
             raise
         return 0, [*decision.reasons, str(problem)]  # that's no failure: other rows will come
     if not made:
-        return 0, [*decision.reasons, "the recent window is all there is yet"]
+        return 0, [*decision.reasons, "but so far there are no rows beside the newest files"]
     return len(made), decision.reasons
 
 

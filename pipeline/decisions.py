@@ -195,7 +195,7 @@ def _due(now: Situation, settings: Retraining, window: str) -> tuple[bool, str]:
             return True, f"there is no model of {TOLD[window].removeprefix('a model of ')} yet"
         return (
             now.rows >= enough,
-            f"{TOLD[window]} is made from {enough:,.0f} labelled rows on, there are {now.rows:,}",
+            f"the first of the newest batches is made from {enough:,.0f} labelled rows on, and there are {now.rows:,}",
         )
     age = now.newest - model.upto
     # As many as it learnt from there were: with a label window that was switched on fewer count now.
@@ -228,15 +228,15 @@ def _cost_told(now: Situation, cost: float) -> str:
     if cost <= 0:
         return "nothing"
     unit = ", where 4 variances of the target are 1" if now.task == "regression" else ""
-    return f"{cost:.2g} of squared error a row{unit}"
+    return f"{cost:.2g} of squared error a row and batch{unit}"
 
 
 def _due_told(worth: float, latest: float, cost: str, growth: float) -> str:
     """Say at which age a training is due, and what decided that: ageing, or growth."""
     if worth <= latest:
-        return f"and a training pays from {worth:.1f} on (a batch of age is reckoned to cost {cost})"
-    grown = f"the labelled rows are {growth:.2f} x those of then"
-    return f"and by growth {latest:.1f} is the most ({grown}; a batch of age is reckoned to cost {cost})"
+        return f"and a training pays from {worth:.1f} on (ageing is reckoned to cost {cost})"
+    grown = f"there are {growth:.2f} x the labelled rows of then"
+    return f"and {latest:.1f} is the most as the history grows ({grown}; ageing is reckoned to cost {cost})"
 
 
 def _pace(now: Situation) -> float:
@@ -403,7 +403,7 @@ def _compared(
         objection = f"{FEWEST} rows are needed"
     elif confidence < settings.confidence:
         objection = (
-            f"{confidence:.0%} sure that its squared error is less, {settings.confidence:.0%} is needed"
+            f"{_percent(confidence)} sure that its squared error is less, {settings.confidence:.0%} is needed"
         )
     elif gain <= enough:
         objection = f"a gain is worth a deployment from {enough:.2g} on"
@@ -412,18 +412,25 @@ def _compared(
     scores = metric.score(truth, champion), metric.score(truth, challenger)
     undefined = any(map(math.isnan, scores))
     told = "is not defined" if undefined else f"{scores[1]:.4g} against the champion's {scores[0]:.4g}"
+    if not objection and metric.gain(scores[1], scores[0]) < 0:
+        told += ", which is not surely worse,"
     unit = ", in the target's unit squared," if now.task == "regression" else ""
     side = f"{'less' if gain > 0 else 'more'} by {abs(gain):.2g}"
     why = (
         f"not proven to be better ({objection})"
         if objection
-        else f"proven to be better ({confidence:.0%} sure)"
+        else f"proven to be better ({_percent(confidence)} sure)"
     )
     why += (
         f": {metric.name} {told} on the same {len(truth):,} rows of {counted(len(batches), 'batch')} that neither "
         f"learnt from, squared error{unit} {side} a row"
     )
     return Proof(*scores, gain, error, len(truth), len(batches), not objection, why, truth, challenger)
+
+
+def _percent(confidence: float) -> str:
+    """Give a confidence in percent; what isn't certain is never 100 or 0."""
+    return f"{min(max(confidence, 0.01), 0.99):.0%}" if 0 < confidence < 1 else f"{confidence:.0%}"
 
 
 def _objection(

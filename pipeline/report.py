@@ -126,11 +126,11 @@ def headline(facts: Facts) -> Headline:
         )
         return Headline("No model is deployed yet", "quiet", [waits, last])
     newest = next(iter(facts["drift"]), None)
-    tone, title = _verdict(live, newest, run, facts["inputs"])
+    tone, title = _verdict(live, newest, run)
     answer, why = _drift(live, newest)
     cards = [
         _score_card(live["score"]),
-        Card("Drift", answer, why, "bad" if tone == "bad" else ""),
+        Card("Drift", answer, why, "bad" if answer == "yes" else ""),
         _model_card(live),
         last,
     ]
@@ -153,10 +153,10 @@ def _model_card(live: Facts) -> Card:
     return Card("Live model", live["model"].replace("_", " "), details)
 
 
-def _verdict(live: Facts, newest: Facts | None, run: Facts | None, file: Facts | None) -> tuple[str, str]:
+def _verdict(live: Facts, newest: Facts | None, run: Facts | None) -> tuple[str, str]:
     """Give tone and words for how the live model does."""
-    if file and file["left_out"]:
-        return "bad", "Bad data: the newest file is left out of learning and scoring"
+    if bad := [one["file"] for one in run["inputs"] if one["kind"] == "bad data"] if run else []:
+        return "bad", f"Bad data: {words.listed(bad)} left out of learning and scoring"
     if newest and newest["drifted"] and newest["release"] == live["release"]:
         return "bad", "Drift: the live model does worse on the newest data"
     if run and run["deployed"] == live["release"]:
@@ -482,6 +482,7 @@ def data(facts: Facts) -> list[Block]:
     return [Text(told), Text(f"Labels: {delays}." if delays else ""), *tables]
 
 
+LEFT_OUT = ["when (UTC)", "file", "left out", "why"]
 MEASURES = ("mean", "median", "mode", "sd", "min", "max")
 
 
@@ -500,10 +501,21 @@ def _holds(column: Facts) -> str:
 
 
 def set_aside(facts: Facts) -> list[Block]:
-    """Show the files that were refused, whole or in part."""
+    """Show the files that were refused, whole or in part, and those that are kept and not learnt from."""
     found = facts["files"]
+    left = [
+        [
+            _stamp(one["at"]),
+            _cell(one["file"], most=100),
+            _cell(words.counted(one["rows"], "row")),
+            _cell(one["sentence"] or ""),
+        ]
+        for one in found["left_out"][:TROUBLES]
+    ]
+    bad: list[Block] = [Text("Kept in the table, and left out of learning and scoring as bad data:")]
+    bad = [*bad, _newest(found["left_out"], left), Table(LEFT_OUT, left)] if left else []
     if not found["trouble"]:
-        return [Text("Every file and every row could be used.", "quiet")]
+        return bad or [Text("Every file and every row could be used.", "quiet")]
     rows = [
         [
             _stamp(one["at"]),
@@ -515,7 +527,7 @@ def set_aside(facts: Facts) -> list[Block]:
     ]
     told = "What was set aside lies in the folder rejected, with every reason in reasons.csv."
     header = ["when (UTC)", "file", "set aside", "why"]
-    return [Text(told), _newest(found["trouble"], rows), Table(header, rows)]
+    return [*bad, Text(told), _newest(found["trouble"], rows), Table(header, rows)]
 
 
 def runs(facts: Facts) -> list[Block]:

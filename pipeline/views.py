@@ -247,9 +247,13 @@ def _run(row: Any) -> Facts:
 
 
 def files(config: Config, book: Records) -> Facts:
-    """Give what came in: counts over all files, and the files with something set aside (newest first) and why."""
+    """Give what came in: counts over all files, and the files with something set aside (newest first) and why.
+
+    `left_out` are those of bad data: their rows are kept, and not learnt from.
+    """
     taken = book.files("ingested", "repeated")
     aside = book.files("set aside")
+    bad, names = inputs.bad_files(config, book), book.names()
     first_reasons = _first_reasons(config.ingested / rejected.FOLDER / rejected.REASONS)
     trouble = [
         {
@@ -271,6 +275,11 @@ def files(config: Config, book: Records) -> Facts:
         **_of_known(taken),
         "rejected_rows": sum(row.rejected_rows for row in taken),
         "trouble": trouble,
+        "left_out": [
+            {**_input(row, names), "at": row.at, "rows": row.rows}
+            for row in {row.file: row for row in reversed(book.inputs())}.values()  # as first judged
+            if row.file in bad
+        ],
     }
 
 

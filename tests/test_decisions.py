@@ -191,26 +191,30 @@ def test_the_faster_models_are_measured_to_age_the_sooner_they_are_trained():
         (
             ageing(3.0),
             {},
-            r"is due: .* a training pays from \d+\.\d on \(.* cost 0\.\d+ of squared error a row\)",
+            r"is due: .* a training pays from \d+\.\d on \(.* cost 0\.\d+ of squared error a row and batch\)",
         ),
         (
             ageing(3.0),
             {"growth": 1.04, "price": 10.0},
-            r"by growth \d\.\d is the most \(the labelled rows are 1\.10 x those of then; .* cost 0\.\d+ of",
+            r"and \d\.\d is the most as .* \(there are 1\.10 x the labelled rows of then; .* cost 0\.\d+ of",
         ),
-        (ageing(-3.0), {"growth": 1.04}, r"by growth \d\.\d is the most \(.* cost nothing\)"),
+        (ageing(-3.0), {"growth": 1.04}, r"and \d\.\d is the most as .* cost nothing\)"),
         (
             ageing(3.0),
             {"cooldown": 7},
             r"not due yet: .* none is trained before it's 8 \(retraining.cooldown\)",
         ),
-        (ageing(3.0, task="regression"), {}, r"squared error a row, where 4 variances of the target are 1\)"),
+        (
+            ageing(3.0, task="regression"),
+            {},
+            r"squared error a row and batch, where 4 variances of the target are 1\)",
+        ),
     ],
 )
 def test_what_makes_a_training_due_is_named(now, asked, told):
     decision = decisions.retrain("adaptive", now, replace(SETTINGS, **asked))
     assert re.search(told, decision.reasons[0]), decision.reasons[0]
-    (due,) = re.findall(r"(?:pays from|by growth|before it's) (\d+\.?\d*)", decision.reasons[0])
+    (due,) = re.findall(r"(?:pays from|old, and|before it's) (\d+\.?\d*)", decision.reasons[0])
     assert ("all" in decision.windows) == (float(due) <= 4), "what is named decides"
 
 

@@ -178,7 +178,7 @@ def test_the_verdict_says_how_much_and_since_when():
     assert verdict.statistic is not None
     assert verdict.threshold is not None
     assert verdict.statistic >= verdict.threshold == pytest.approx(146_000)
-    assert verdict.why.endswith("of 146,000 needed, growing since bad 0")
+    assert verdict.why.endswith("of 146,000 needed, growing since batch bad 0")
     assert verdict.why.startswith(
         "loss 0.197 a row on the latest 200 rows, 0.1 at deployment, up to 0.114 passes"
     )
@@ -367,7 +367,7 @@ def test_far_less_evidence_is_enough_once_the_score_tests_agreed_since_it_began_
         batches += 1
     assert not alone_said.drifted
     assert loss.BACKED <= loss.evidence(state) < loss.threshold(state)
-    assert "growing since 0, as the score tests agree" in said.why
+    assert "growing with this batch, as the score tests agree" in said.why
     assert loss.succeeded(state, risen(0))["batches"] == [], "that was an alarm, which a new champion answers"
     assert loss.succeeded(alone, risen(0))["since"] == alone["since"]
 

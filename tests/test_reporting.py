@@ -103,7 +103,8 @@ def test_the_newest_file_is_shown_beside_what_the_model_learnt_from(deployed):
     deployed.drop("week4.csv", rows.assign(activity=""))
     deployed.does("fullprocess.py")
     page = page_of(deployed)
-    assert "Bad data: the newest file is left out" in page.sections[""]
+    assert "Bad data: week4.csv left out of learning and scoring" in page.sections[""]
+    assert "week4.csv 150 rows bad data in activity" in " ".join(page.sections["set-aside"].split())
     assert "150 of 150 cells missing" in page.sections["newest-file"]
 
 

@@ -207,7 +207,8 @@ def verdict(state: State) -> Verdict:
         f"up to {bar(state):.3g} passes; evidence {_short(found)} of {_short(enough)} needed"
     )
     if since := onset(state):
-        told += f", growing since {since}" + (", as the score tests agree" if enough == BACKED else "")
+        when = "with this batch" if since == state["batches"][-1] else f"since batch {since}"
+        told += f", growing {when}" + (", as the score tests agree" if enough == BACKED else "")
     return Verdict(TEST, found >= enough, found, enough, told)
 
 
