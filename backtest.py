@@ -88,7 +88,12 @@ def run(
     files.write_text(folder / "backtest.json", json.dumps(told, indent=1, allow_nan=False) + "\n")
     files.write_text(folder / "table.txt", words.backtest_table(told))
     files.write_bytes(folder / f"{picture.name}.png", pictures.png(picture))
-    line = f"{words.backtest_table(told)}written to {folder}/: backtest.json, table.txt, scores.png"
+    usual = round(float(np.median([len(truth) for truth in ticks.truth])))
+    line = (
+        f"{words.backtest_table(told)}{len(ticks)} ticks, {ticks.names[0]} to {ticks.names[-1]}, median "
+        f"{words.counted(usual, 'row')}; {start} train the first model. "
+        f"Written to {folder}/: backtest.json, table.txt, scores.png"
+    )
     if start + delay >= len(ticks) - 1:  # at the last tick nothing is decided
         line += (
             f"\nnothing could be trained: of {len(ticks)} ticks {start} train the first model; with --delay {delay} "
