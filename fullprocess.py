@@ -124,7 +124,14 @@ def loop(config: Config, book: "Records", force: bool, seconds: dict[str, float]
         several = words.counted(len(earlier), "earlier batch")
         earlier = [f"{several} led to trainings or deployments, which `fullprocess.py --history` tells"]
     made = [f"{words.counted(turns[-1].fits, 'model')} trained"] if turns[-1].fits and champion else []
-    return Result(line(facts, counts, [*earlier, *made, *turns[-1].reasons]), facts)
+    said = turns[-1].reasons
+    if (
+        champion is not None
+        and not (scored or turns[-1].fits or turns[-1].release)
+        and scoring.fits(config, champion)
+    ):
+        said = ["no new score to decide on"]
+    return Result(line(facts, counts, [*earlier, *made, *said]), facts)
 
 
 @dataclass(frozen=True)

@@ -212,11 +212,16 @@ def _due(now: Situation, settings: Retraining, window: str) -> tuple[bool, str]:
     cost = (cost * surely + expected * trust) / (surely + trust)
     worth, latest = math.sqrt(2 * settings.price / cost) if cost > 0 else math.inf, LATEST * usual
     due = max(min(worth, latest), settings.cooldown + 1)
-    yes, grown = age >= due - 1e-9, now.rows / before
-    why = _due_told(worth, latest, _cost_told(now, cost), grown)
-    if not yes and due > min(worth, latest):
-        why = f"and none is trained before it's {due:g} (retraining.cooldown)"
-    return yes, f"{TOLD[window]} is {'due' if yes else 'not due yet'}: the last is {_aged(age)}, {why}"
+    limit = f"a training pays from {worth:.1f} on"
+    grown = "" if worth <= latest else f"there are {now.rows / before:.2f} x the labelled rows of then; "
+    if worth > latest:
+        limit = f"{latest:.1f} is the most as the history grows"
+    if age < due - 1e-9:
+        if due > min(worth, latest):
+            limit = f"none is trained before it's {due:g} (retraining.cooldown)"
+        return False, f"{TOLD[window]} is not due yet: the last is {_aged(age)}, and {limit}"
+    why = f"{limit} ({grown}ageing is reckoned to cost {_cost_told(now, cost)})"
+    return True, f"{TOLD[window]} is due: the last is {_aged(age)}, and {why}"
 
 
 def _aged(age: float) -> str:
@@ -229,14 +234,6 @@ def _cost_told(now: Situation, cost: float) -> str:
         return "nothing"
     unit = ", where 4 variances of the target are 1" if now.task == "regression" else ""
     return f"{cost:.2g} of squared error a row and batch{unit}"
-
-
-def _due_told(worth: float, latest: float, cost: str, growth: float) -> str:
-    """Say at which age a training is due, and what decided that: ageing, or growth."""
-    if worth <= latest:
-        return f"and a training pays from {worth:.1f} on (ageing is reckoned to cost {cost})"
-    grown = f"there are {growth:.2f} x the labelled rows of then"
-    return f"and {latest:.1f} is the most as the history grows ({grown}; ageing is reckoned to cost {cost})"
 
 
 def _pace(now: Situation) -> float:
