@@ -386,7 +386,7 @@ def told(config: Config, history: bool) -> Result:
     from pipeline import records, views
 
     with records.opened(config.database, reading=True) as book:
-        facts, text = views.history(book) if history else views.status(config, book)
+        facts, text = views.history(config, book) if history else views.status(config, book)
     return Result(text, facts)
 
 

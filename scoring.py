@@ -67,7 +67,7 @@ def run(
             raise UsageError("--accept NAME goes alone")
         file = inputs.to_accept(config, book, accept)
         agenda.begin(config)
-        return Result(inputs.accept(book, file), {"accepted": file.name})
+        return Result(inputs.accept(book, file), {"accepted": file.name, "number": file.id})
     metric = metrics.chosen(config.task, config.scoring.metric)
     champion = releases.current(config)
     if champion is not None:
@@ -135,7 +135,7 @@ def score_batch(
     book.add_score(champion.id, batch, span, metric.name, score, verdicts, state)
     log.info("batch %s: %s %s", batch, metric.name, score)
     return (
-        {"batch": batch, "name": words.batch(*span, book.names()), **score.facts},
+        {"batch": batch, "name": words.batch(*span, inputs.names_scored(config, book)), **score.facts},
         [{"batch": batch, **_verdict_facts(verdict)} for verdict in verdicts],
     )
 
@@ -363,5 +363,8 @@ if __name__ == "__main__":
         ("--data", {"metavar": "FILE", "help": "a labelled table instead of the test table"}),
         ("--clients", {"metavar": "FILE", "help": "clients to rank by risk"}),
         ("--out", {"metavar": "FILE", "help": "where the ranked list goes"}),
-        ("--accept", {"metavar": "NAME", "help": "a file left out as bad data that is right as it is"}),
+        (
+            "--accept",
+            {"metavar": "NAME", "help": "a file left out as bad data that is right as it is; or its number"},
+        ),
     )

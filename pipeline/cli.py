@@ -26,7 +26,7 @@ log = logging.getLogger("pipeline")
 
 Flag = tuple[str, dict[str, Any]]
 
-COMMAND = re.compile(r"`(?:python )?\w+\.py\b")  # how a message names what to run
+COMMAND = re.compile(r"`(?:python )?(\w+\.py)\b")  # how a message names what to run
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class _Speech(logging.Formatter):
     def of(self, text: object) -> str:
         """Give a text for people with `--config FILE` in each command, unless it's the config that they take anyway."""
         asked = "" if self.config is None else f" --config {shlex.quote(self.config)}"
-        return COMMAND.sub(lambda found: found[0] + asked, str(text)) if asked else str(text)
+        return COMMAND.sub(lambda found: f"`python {found[1]}{asked}", str(text))
 
 
 class _Parser(argparse.ArgumentParser):
@@ -110,7 +110,7 @@ def main(
         options, readers = _parse(manual, argv, flags)
         config, as_json, verbose = options.pop("config"), options.pop("json"), options.pop("verbose")
         named = str(Path(config).resolve())
-        speech = _Speech(None if named == _default_config(argv) else named)
+        speech = _Speech(None if named == str(Path(_default_config(argv)).resolve()) else named)
         _start_logging(verbose, speech)
         chosen = load_config(Path(config))
         reading = not locks or any(options.get(name) for name in readers)

@@ -296,7 +296,7 @@ def propose(now: Situation, metric: Metric, settings: Proving, seed: int = 0) ->
         return Proposal(None, None, ["nothing else can be compared yet with what is served"])
     recipe, proof = max(considered, key=lambda one: (one[1].proven, one[1].gain - 2 * one[1].error))
     same = recipe.weights.keys() == now.served.weights.keys()
-    told = "the same models, weighed or calibrated anew, are" if same else "another mix is"
+    told = "the same models, weighed or calibrated anew, are" if same else "another mix of kept models is"
     return Proposal(recipe if proof.proven else None, proof, [f"{told} {proof.why}"], considered)
 
 

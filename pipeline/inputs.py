@@ -8,8 +8,8 @@ table.
 
 import json
 import math
-import shlex
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,7 +23,7 @@ from pipeline.errors import DataError
 from pipeline.records import Records
 from pipeline.releases import Release
 from pipeline.rowhash import ROW
-from pipeline.words import counted, listed
+from pipeline.words import counted, listed, moment
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -135,7 +135,9 @@ def watch(config: Config, book: Records, champion: Release | None, model=None) -
     state, places = carried(json.loads(last[0].state), kept) if last else None, places_of(book)
     past, accepted = state or {}, book.accepted()
     usual = past.get("usual", {})  # of an earlier sketch, too: what was found good stays good
-    bad_before = past.get("bad_before", {})  # what would be, were the bad file before good
+    far = past.get(
+        "far", {}
+    )  # how far the files before reached that are bad by numbers out of range, in a row
     for number in accepted[past.get("accepted", 0) :]:
         usual = _taught(config, book, kept, usual, number)
     judged = list(judged_files(config, book).items())[1 - PATIENCE :]
@@ -152,17 +154,21 @@ def watch(config: Config, book: Records, champion: Release | None, model=None) -
         )
         state, moved = drift.judge_features(state, kept, observed, str(number))
         state["batches"] = []  # the records know which were counted
-        wrong = _integrity(config, expected, observed, rows)
+        wrong = _integrity(config, expected, observed, rows, _of_known_rows(config, book, number, rows))
         fired = {(one.test, one.feature) for one in wrong if one.drifted and one.test != INTEGRITY}
-        taken_in = drift.taken_in(usual, expected, observed, fired)
-        steps = _steps(fired, judged[-1][1] if judged else (), drift.jumped(bad_before, taken_in))
+        reached = {
+            name: far_out
+            for name, far_out in drift.how_far(expected, observed).items()
+            if (RANGE, name) in fired
+        }
+        steps = _steps(fired, judged[-1][1] if judged else (), far, reached)
         ways = frozenset((*rule, steps.get(rule, 0)) for rule in fired)
-        if number not in left_out(dict([*judged, (number, ways)])):
-            usual = taken_in
+        if number not in left_out(dict([*judged, (number, ways)]), accepted):
+            usual = drift.taken_in(usual, expected, observed, fired)
         if _tells(ways, len(rows)):
             judged = [*judged, (number, ways)][1 - PATIENCE :]
-            bad_before = taken_in if ways else {}
-        state |= {"usual": usual, "bad_before": bad_before, "accepted": len(accepted)}
+            far = {name: ends for name, ends in far.items() if (RANGE, name) in fired} | reached
+        state |= {"usual": usual, "far": far, "accepted": len(accepted)}
         replaced = labels_replaced(config, book, number, rows)
         found = [*wrong, *replaced, *moved, *_unwatched(kept), *drift.stability(kept, observed)]
         book.add_input(
@@ -195,16 +201,21 @@ def _taught(
 
 
 def _steps(
-    fired: Collection[tuple[str, str | None]], before: Collection[Way], jumped: Collection[str | None]
+    fired: Collection[tuple[str, str | None]],
+    before: Collection[Way],
+    far: Mapping[str, Sequence[float]],
+    reached: Mapping[str, tuple[float, float]],
 ) -> dict[tuple[str, str | None], int]:
-    """Give the step of each rule that fired: that of the bad file before, in `before`, or one more if it `jumped`.
+    """Give the step of each rule that fired: that of the bad file before, in `before`, or one more if this one jumped.
 
-    Only numbers out of range can: those a thousand times as large aren't like those twice as large.
+    Only numbers out of range can: those a thousand times as large aren't like those twice as large. `far` and `reached`
+    are how far earlier files and this one reach; one that says nothing of that is like the one before.
     """
     steps = {(rule, column): step for rule, column, step in before if (rule, column) in fired}
-    return {
-        (rule, column): step + (rule == RANGE and column in jumped) for (rule, column), step in steps.items()
-    }
+    for column in far.keys() & reached.keys():
+        if (RANGE, column) in steps and drift.another_range(far[column], reached[column]):
+            steps[RANGE, column] += 1
+    return steps
 
 
 def carried(state: dict[str, Any], kept: Mapping[str, Any]) -> dict[str, Any]:
@@ -228,17 +239,29 @@ def _files(config: Config, book: Records, above: int) -> Iterator[tuple[int, "pd
         yield number, dataset.load(config.ingested, [(number, part)])
 
 
+def _of_known_rows(config: Config, book: Records, number: int, rows: "pd.DataFrame") -> bool:
+    """Say whether a file may be one of labels: for rows that were known, or of one outcome before the other."""
+    if not config.replaces or config.cleaning.join or config.task == "classification":
+        return config.replaces
+    labelled = int(rows[config.columns.target.name].notna().sum())
+    return 2 * book.late_labels(number) >= labelled
+
+
 def _integrity(
-    config: Config, kept: Mapping[str, Any], observed: drift.Observed, rows: "pd.DataFrame"
+    config: Config,
+    kept: Mapping[str, Any],
+    observed: drift.Observed,
+    rows: "pd.DataFrame",
+    of_labels: bool,
 ) -> list[Verdict]:
     """Give what is bad or couldn't be judged, after a verdict on all rules.
 
-    Odd predictions are drift and no bad data. Neither is a single outcome where rows replace each other: there labels
-    may come in files of their own, those who left before those who stayed.
+    Odd predictions are drift and no bad data. Neither is a single outcome in a file that may be `of_labels`: those who
+    left may be told before those who stayed.
     """
     found = [one for one in drift.check_integrity(kept, observed) if one.feature != PREDICTION]
     found.append(labels_contradict(config, rows, kept["contradicting"]))
-    if config.replaces:
+    if of_labels:
         alike = [("one_class", config.columns.target.name), ("constant", config.columns.target.name)]
         found = [one for one in found if (one.test, one.feature) not in alike]
     bad = [one for one in found if one.drifted]
@@ -337,15 +360,14 @@ def diagnose(config: Config, book: Records, alarms: Mapping[int, bool]) -> list[
     `alarms` says for the first file of each scored batch whether the loss had risen there; it holds until the next
     batch. Give the facts of the files told, oldest first.
     """
-    left, accepted, told = bad_files(config, book), book.accepted(), []
+    left, told = bad_files(config, book), []
     names = book.names()
     for row in book.untold_inputs():
         verdicts = json.loads(row.verdicts)
         upto = [first for first in alarms if first <= row.file]
         risen = bool(upto) and alarms[max(upto)]
         named = {"file": names.get(row.file, str(row.file)), "number": row.file}
-        name = named["file"] if row.file in left else ""
-        meaning = _meaning(verdicts, risen, name, _unscored(book, row), row.file in accepted)
+        meaning = _meaning(verdicts, risen, row.file if row.file in left else 0, _unscored(book, row))
         kind, sentence = _with_labels(verdicts, *meaning)
         book.tell_input(row.id, kind, sentence)
         estimate = None if row.estimate is None else json.loads(row.estimate)
@@ -376,10 +398,8 @@ def _unscored(book: Records, row: Any) -> str:
     return "its outcomes aren't scored yet" if row.file > book.scored_upto() else ""
 
 
-def _meaning(
-    verdicts: list[dict[str, Any]], risen: bool, left: str, unscored: str, accepted: bool
-) -> tuple[str, str]:
-    """Give kind and sentence of a file's trouble: did the loss rise? `left` is its name if it's left out."""
+def _meaning(verdicts: list[dict[str, Any]], risen: bool, left: int, unscored: str) -> tuple[str, str]:
+    """Give kind and sentence of a file's trouble: did the loss rise? `left` is its number if it's left out, else 0."""
     wrong = list(dict.fromkeys(way[1] or "the rows" for way in ways_of(verdicts)))
     moved = [one["feature"] for one in verdicts if one["test"] == features.TEST and one["drifted"]]
     names = [name for name in moved if name not in (None, PREDICTION)]
@@ -387,12 +407,11 @@ def _meaning(
     if left and wrong:
         why = next(one["why"] for one in verdicts if one["test"] == INTEGRITY)
         told = f"{found.sentence}; till then its rows are left out ({_clipped(why)})"
-        return found.kind, f"{told}; if they are right: `scoring.py --accept {shlex.quote(left)}`"
+        return found.kind, f"{told}; if they are right: `scoring.py --accept {left}`"
     if not wrong:
         unsure = _why_unjudged(verdicts) if found.kind == NONE else ""
         return (UNJUDGED, unsure) if unsure else (found.kind, found.sentence)
-    why = "accepted by hand" if accepted else f"came like that {PATIENCE} files in a row"
-    told = f"{', '.join(wrong)} {why}: taken for normal from now on, and learnt from"
+    told = f"{', '.join(wrong)} came like that {PATIENCE} files in a row: taken for normal from now on, and learnt from"
     return NORMAL, told if found.kind == NONE else f"{told}; {found.sentence}"
 
 
@@ -436,42 +455,65 @@ def bad_files(config: Config, book: Records) -> set[int]:
     """Give the numbers of the files of bad data, by what the release said that was live when each came.
 
     A file that came bad in the same way as `PATIENCE` in a row, itself among them, isn't one, nor one that somebody
-    accepted. Columns that are no longer in the config don't matter.
+    accepted, nor those like it right before and after. Columns that are no longer in the config don't matter.
     """
-    return left_out(judged_files(config, book))
+    return left_out(judged_files(config, book), set(book.accepted()))
 
 
-def to_accept(config: Config, book: Records, name: str) -> Any:
-    """Give the newest file of this name that is left out. Raise DataError if none is."""
+def names_scored(config: Config, book: Records) -> dict[int, str]:
+    """Give the name of each file whose rows can be in a batch, by number: of those with outcomes that aren't bad data.
+
+    Where the outcome may come later, or count later, any file may end a batch.
+    """
+    left, later = bad_files(config, book), bool(config.replaces or config.scoring.label_window)
+    taken = [file for file in book.files("ingested") if file.id not in left]
+    return {file.id: file.name for file in taken if later or file.labelled}
+
+
+def left_out_files(config: Config, book: Records) -> list[Any]:
+    """Give the records of the files of bad data, oldest first."""
     left = bad_files(config, book)
-    out = [file for file in book.files("ingested") if file.id in left]
-    if not (found := [file for file in out if file.name == name]):
-        told = f"those that are: {listed([file.name for file in out], 10)}" if out else "no file is"
-        raise DataError(f"{name}: no file of this name is left out as bad data; {told}")
-    return found[-1]
+    return [file for file in book.files("ingested") if file.id in left] if left else []
+
+
+def to_accept(config: Config, book: Records, named: str) -> Any:
+    """Give the file of this name, path or number that is left out. Raise DataError if none is, or several are."""
+    out = left_out_files(config, book)
+    found = [file for file in out if file.name in (named, Path(named).name)]
+    found = found or [file for file in out if str(file.id) == named]
+    if len(found) == 1:
+        return found[0]
+    told = listed([_numbered(file) for file in found or out], 10)
+    if found:
+        raise DataError(
+            f"{named}: several files of this name are left out as bad data, say which by number: {told}"
+        )
+    those = f"those that are: {told}" if out else "no file is"
+    raise DataError(f"{named}: no file of this name or number is left out as bad data; {those}")
+
+
+def _numbered(file: Any) -> str:
+    return f"{file.name} ({file.id}, of {moment(file.at)})"
 
 
 def accept(book: Records, file: Any) -> str:
     """Count a file as right, by hand, though it came as bad data; give a line that says what comes of it.
 
-    What made it bad is usual from then on.
+    Its ranges and categories are usual from then on. What was told of it stays on record.
     """
-    for row in book.inputs():
-        if row.file == file.id:
-            book.tell_input(row.id, None, None)  # the next run tells it anew
-    book.add_decision("accept", True, [f"{file.name}: right as it is, said by hand"], file=file.id)
-    then = "are scored" if file.id > book.scored_upto() else "are not scored, as newer ones were"
-    rows = counted(file.rows, "row")
-    return f"{file.name}: accepted; its {rows} {then}, and from the next run on learnt from like any others"
+    said = [row.sentence for row in book.inputs() if row.file == file.id and row.sentence]
+    told = f"{_numbered(file)}: right as it is, said by hand" + (f", though: {said[0]}" if said else "")
+    book.add_decision("accept", True, [told], file=file.id)
+    then = "the next run scores what of it can still be, and the next training learns from it"
+    return f"{_numbered(file)}: accepted, {counted(file.rows, 'row')}; {then}"
 
 
 def judged_files(config: Config, book: Records) -> dict[int, frozenset[Way]]:
     """Give in which ways each judged file is bad, if any, in the order they came."""
-    known, accepted = {None, config.columns.target.name, *config.columns.features}, set(book.accepted())
+    known = {None, config.columns.target.name, *config.columns.features}
     judged: dict[int, frozenset[Way]] = {}
     for number, rows, verdicts in book.judged_inputs():
-        said = [] if number in accepted else json.loads(verdicts or "[]")
-        ways = frozenset(way for way in ways_of(said) if way[1] in known)
+        ways = frozenset(way for way in ways_of(json.loads(verdicts or "[]")) if way[1] in known)
         if _tells(ways, rows):
             judged[number] = ways
     return judged
@@ -482,13 +524,20 @@ def _tells(ways: frozenset[Way], rows: int) -> bool:
     return bool(ways) or rows >= integrity.LEAST_ROWS
 
 
-def left_out(judged: Mapping[int, frozenset[Way]]) -> set[int]:
-    """Give the files that are bad in a way that didn't come `PATIENCE` times in a row; `judged` is in order."""
+def left_out(judged: Mapping[int, frozenset[Way]], accepted: Collection[int] = ()) -> set[int]:
+    """Give the files that are bad in a way that didn't come `PATIENCE` times in a row; `judged` is in order.
+
+    One that was accepted counts as so many.
+    """
     runs: dict[Way, list[int]] = {}
     normal: set[tuple[int, Way]] = set()
     for file, ways in judged.items():
-        runs = {way: [*runs.get(way, []), file][-PATIENCE:] for way in ways}
-        normal |= {(one, way) for way, run in runs.items() if len(run) == PATIENCE for one in run}
+        counted = [file] * (PATIENCE if file in accepted else 1)
+        runs = {way: [*runs.get(way, []), *counted] for way in ways}
+        for way, run in runs.items():
+            if len(run) >= PATIENCE:
+                normal |= {(one, way) for one in run}
+                del run[:-PATIENCE]
     return {file for file, ways in judged.items() if any((file, way) not in normal for way in ways)}
 
 

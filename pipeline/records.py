@@ -298,6 +298,11 @@ class Records:
         """Give the files with one of these statuses, oldest first."""
         return self._all(sa.select(files).where(files.c.status.in_(statuses)).order_by(files.c.id))
 
+    def late_labels(self, number: int) -> int:
+        """Give how many rows of a file brought the outcome of a row that had come without."""
+        found = self._all(sa.select(files).where(files.c.id == number))
+        return of_known(found[0])[LATE_LABELS] if found else 0
+
     def names(self) -> dict[int, str]:
         """Give the name of each file that brought rows, by number."""
         named = sa.select(files.c.id, files.c.name).where(files.c.status == "ingested")
@@ -392,8 +397,8 @@ class Records:
         if not self._column(sa.select(inputs.c.id).where(*same)):
             self._add(inputs, run=self.run, at=now(), **facts)
 
-    def tell_input(self, number: int, kind: str | None, sentence: str | None) -> None:
-        """Record which kind of trouble the input of this number is, now that the loss is known; None: to be told."""
+    def tell_input(self, number: int, kind: str, sentence: str) -> None:
+        """Record which kind of trouble the input of this number is, now that the loss is known."""
         with self.engine.begin() as connection:
             told = inputs.update().where(inputs.c.id == number)
             connection.execute(told.values(kind=kind, sentence=sentence))

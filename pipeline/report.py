@@ -140,10 +140,12 @@ def headline(facts: Facts) -> Headline:
 def _score_card(score: Facts) -> Card:
     name, between = words.metric_name(score["metric"]), words.interval(score["low"], score["high"])
     told = f"{name}, 95 % interval {between}" if between else name
+    tone, told = ("bad", f"{told}: {words.BY_CHANCE}") if words.by_chance(score) else ("", told)
     return Card(
         "Score",
         words.figure(score["value"]),
         [told, f"on {score['on']}", words.metric_meaning(score["metric"])],
+        tone,
     )
 
 
@@ -159,6 +161,8 @@ def _verdict(live: Facts, newest: Facts | None, run: Facts | None) -> tuple[str,
         return "bad", f"Bad data: {words.listed(bad)} left out of learning and scoring"
     if newest and newest["drifted"] and newest["release"] == live["release"]:
         return "bad", "Drift: the live model does worse on the newest data"
+    if words.by_chance(live["score"]):
+        return "bad", f"The live model is {words.BY_CHANCE}"
     if run and run["deployed"] == live["release"]:
         return "good", "A new model went live in the last run"
     if newest is None or newest["release"] != live["release"] or not newest["judged"]:

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline import batches, cohorts, decisions, files, models, words
+from pipeline import batches, cohorts, decisions, files, inputs, models, words
 from pipeline.config import Config
 from pipeline.drift import loss
 from pipeline.errors import CheckFailed
@@ -249,12 +249,12 @@ def since_training(
 ) -> tuple[list[str], list[str]]:
     """Give why the alarm on the loss, and why the score tests, found drift on batches since the newest training."""
     by_batch: dict[str, list[Any]] = {}
-    names = book.names()
+    names = inputs.names_scored(config, book)
     for verdict in book.verdicts(champion.id, above=trained):
-        named = words.batch(verdict.first_file, verdict.last_file, names)
-        by_batch.setdefault(named, []).append(verdict)
+        by_batch.setdefault(verdict.batch, []).append(verdict)
     alarm, told = [], []
-    for batch, found in by_batch.items():
+    for found in by_batch.values():
+        batch = words.batch(found[0].first_file, found[0].last_file, names)
         alarm += [f"{batch}: {row.why}" for row in found if row.test == loss.TEST and row.drifted]
         against = [row for row in found if row.test != loss.TEST and row.drifted]
         if len(against) >= config.drift.require:

@@ -44,6 +44,7 @@ Facts = dict[str, Any]
 
 REQUIREMENTS = Path(__file__).parents[1] / "requirements.txt"
 ONLINE = "packages_online.json"  # what the package index said when it was last asked
+ACCEPTED = "accepted"  # the kind of a file that was bad data, and is right as it is
 BATCHES = 6  # the newest whose verdicts are shown
 ENOUGH = 1_000  # rows for a confusion matrix: the newest batches until there are so many
 PAIRS = 500  # points of a predicted-against-actual picture
@@ -98,7 +99,7 @@ def _newest_score(config: Config, book: Records, live: Release) -> Facts:
     scored = [row for row in book.scores(metric, live.id) if row.last_file]
     if scored:
         newest = scored[-1]
-        names = words.batch(newest.first_file, newest.last_file, book.names())
+        names = words.batch(newest.first_file, newest.last_file, inputs.names_scored(config, book))
         on = f"{newest.rows:,} new rows ({names})"
         found = {name: getattr(newest, name) for name in ("value", "low", "high", "rows", "at")}
         return {"metric": newest.metric, **found, "batch": newest.batch, "on": on}
@@ -119,7 +120,7 @@ def _newest_score(config: Config, book: Records, live: Release) -> Facts:
 def scores(config: Config, book: Records) -> list[Facts]:
     """Give every score by the metric of the config, oldest first; `kind` is `proof` (before deployment) or `batch`."""
     metric = metrics.chosen(config.task, config.scoring.metric).name
-    names, drifted = book.names(), _drifted(config, book)
+    names, drifted = inputs.names_scored(config, book), _drifted(config, book)
     return [
         {
             "release": row.release,
@@ -140,7 +141,7 @@ def drift(config: Config, book: Records) -> list[Facts]:
     A batch drifted if at least drift.require tests say so, or the alarm on the loss; it was `judged` if any test had
     enough to go by.
     """
-    names = book.names()
+    names = inputs.names_scored(config, book)
     return [
         {
             "batch": batch,
@@ -162,8 +163,11 @@ def newest_input(config: Config, book: Records) -> Facts | None:
     if not live or not found or found[-1].file <= live.learnt_upto:
         return None
     verdicts = json.loads(found[-1].verdicts)
+    told = _input(found[-1], book.names())
+    if found[-1].file in book.accepted():
+        told |= {"kind": ACCEPTED, "sentence": f"accepted by hand, though: {told['sentence']}"}
     return {
-        **_input(found[-1], book.names()),
+        **told,
         **{name: getattr(found[-1], name) for name in ("release", "rows", "labelled", "at")},
         "estimate": json.loads(found[-1].estimate or "null"),
         "left_out": found[-1].file in inputs.bad_files(config, book),
@@ -231,7 +235,7 @@ def all_releases(config: Config, book: Records) -> list[Facts]:
 
 def runs(config: Config, book: Records) -> list[Facts]:
     """Give the stories of the newest runs, newest first."""
-    return list(reversed(stories(book, RUNS)))
+    return list(reversed(stories(config, book, RUNS)))
 
 
 def _run(row: Any) -> Facts:
@@ -544,7 +548,7 @@ def _finite(value: float | None) -> float | None:
 # ---------------------------------------------------------------------------------------------- what is the state?
 def status(config: Config, book: Records) -> tuple[Facts, str]:
     """Give what is deployed, what the last run did, what waits and where to look; and the same in words."""
-    told = stories(book, 1)
+    told = stories(config, book, 1)
     facts: Facts = {
         "champion": champion(config, book),
         "drift": next(iter(drift(config, book)), None),
@@ -569,6 +573,7 @@ def waiting(config: Config, book: Records) -> Facts:
         "problem": None,
         "rows": cohorts.labelled_rows(config, book, above + 1),
         "unlabelled": sum(row.rows - row.labelled for row in book.files("ingested")),
+        "left_out": [f"{one.name} ({one.id})" for one in inputs.left_out_files(config, book)],
         "enough": config.scoring.min_rows if live else config.retraining.min_rows,
         "both": config.task == "classification",
         "unfinished": bool(book.runs(finished=False)) and agenda.unfinished(config),
@@ -592,9 +597,9 @@ def looks(config: Config) -> dict[str, str]:
 
 
 # ---------------------------------------------------------------------------------------------- what happened?
-def history(book: Records) -> tuple[Facts, str]:
+def history(config: Config, book: Records) -> tuple[Facts, str]:
     """Give the story of all runs and of what was done by hand, oldest first; and the same in words."""
-    told = stories(book)
+    told = stories(config, book)
     by_hand = [
         {**_decision(row), "after_run": _run_before(book, row, told)}
         for row in book.decisions()
@@ -615,7 +620,7 @@ def _run_before(book: Records, by_hand: Any, told: list[Facts]) -> int:
     return max([known, *idle])
 
 
-def stories(book: Records, newest: int = 0) -> list[Facts]:
+def stories(config: Config, book: Records, newest: int = 0) -> list[Facts]:
     """Give what each run (or so many of the newest) took in, scored, decided and deployed, oldest first.
 
     `facts` is what `fullprocess.py --json` printed, None for a run that never ended; of that, too, what it did is told.
@@ -627,12 +632,12 @@ def stories(book: Records, newest: int = 0) -> list[Facts]:
         wanted, (row for metric in metrics.METRICS for row in book.scores(metric) if row.last_file)
     )
     decided, made = _by_run(wanted, book.decisions()), _by_run(wanted, book.releases())
-    judged, names = _verdicts(book), book.names()
+    judged, names, scored_names = _verdicts(book), book.names(), inputs.names_scored(config, book)
     told = [
         {
             **_run(row),
             "files": _intake(files.get(row.id, [])),
-            "scores": [_scored(score, judged, names) for score in scored.get(row.id, [])],
+            "scores": [_scored(score, judged, scored_names) for score in scored.get(row.id, [])],
             "inputs": [_input(one, names) for one in book.inputs(run=row.id)],
             "decisions": [_after_file(_decision(one), names) for one in decided.get(row.id, [])],
             "deployed": next((release.id for release in reversed(made.get(row.id, []))), None),
@@ -688,6 +693,7 @@ def _scored(row: Any, judged: dict[tuple[str, str], list[Any]], names: dict[int,
         },
         "name": words.batch(row.first_file, row.last_file, names),
         "tests": sum(verdict.threshold is not None for verdict in found),
+        "all_tests": len(found),
         "fired": [f"{verdict.test}: {verdict.why}" for verdict in found if verdict.drifted],
     }
 

@@ -3,6 +3,7 @@
 The facts are those that `views` gives.
 """
 
+import re
 import textwrap
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -10,6 +11,7 @@ from typing import Any
 
 Facts = dict[str, Any]
 
+COMMAND, KEPT = re.compile(r"`[^`]+`"), "\0"
 NOTHING = "–"
 WIDTH = 110  # columns of text for a terminal
 OF_KNOWN = {  # how rows of a known key that are no mere duplicates are told, by `records.OF_KNOWN`
@@ -17,6 +19,8 @@ OF_KNOWN = {  # how rows of a known key that are no mere duplicates are told, by
     "back": ("known row", "back in place"),
     "versions": ("other version", "of known rows"),
 }
+CHANCE = {"roc_auc": 0.5, "r2": 0.0}  # what knowing nothing gets, where that's the same for all data
+BY_CHANCE = "not surely better than chance"
 SIGNS = 8  # batches of a run that are named for signs of drift
 
 # What a metric is called and what its value tells, for people who do not speak scikit-learn.
@@ -122,10 +126,18 @@ def paragraph(label: str, text: str, width: int = 10) -> str:
     """Give a labelled paragraph for a terminal, its lines hanging behind the label."""
     behind = " " * (width + 2)
     first = f"  {label:<{width}}" if len(label) < width else f"  {label} "
+    whole = COMMAND.sub(
+        lambda found: found[0].replace(" ", KEPT), text
+    )  # a command is to be copied from a line
     filled = textwrap.fill(
-        text, WIDTH, initial_indent=first, subsequent_indent=behind, break_on_hyphens=False
+        whole,
+        WIDTH,
+        initial_indent=first,
+        subsequent_indent=behind,
+        break_on_hyphens=False,
+        break_long_words=False,
     )
-    return filled if text else first.rstrip()
+    return filled.replace(KEPT, " ") if text else first.rstrip()
 
 
 # ---------------------------------------------------------------------------------------------- what is the state?
@@ -163,7 +175,14 @@ def score(facts: Facts) -> str:
     """Give a score with its metric and interval: `ROC AUC 0.769 (95 %: 0.656 to 0.875)`."""
     between = interval(facts["low"], facts["high"])
     told = f"{metric_name(facts['metric'])} {figure(facts['value'])}"
-    return f"{told} (95 %: {between})" if between else told
+    told = f"{told} (95 %: {between})" if between else told
+    return f"{told}, {BY_CHANCE}" if by_chance(facts) else told
+
+
+def by_chance(facts: Facts) -> bool:
+    """Say whether a score isn't surely better than what knowing nothing gets; never where that isn't one value."""
+    least = CHANCE.get(facts["metric"])
+    return least is not None and facts["low"] is not None and facts["low"] <= least
 
 
 def drift(live: Facts, newest: Facts | None) -> str:
@@ -234,7 +253,11 @@ def label_delays(facts: Facts | None) -> str:
         if median is None
         else f"half come within {median:.4g} days"
     )
-    ages = [f"{percent(share)} by {counted(age, 'day')}" for age, share in facts["labelled_by_age"].items()]
+    shares = facts["labelled_by_age"].items()
+    whole = next((age for age, share in shares if share == 1), None)
+    ages = [
+        f"{percent(share)} by {counted(age, 'day')}" for age, share in shares if whole is None or age <= whole
+    ]
     told = f"{half}; {', '.join(ages)}; {counted(facts['unlabelled'], 'row')} without"
     young = facts["too_young"]
     return f"{told}; {counted(young, 'labelled row')} of cohorts too young to be judged" if young else told
@@ -244,7 +267,7 @@ def last_run(story: Facts) -> str:
     """Give in a sentence how the last run ended, what came in, and why nothing new was deployed if nothing was."""
     told = [end(story), intake(story)]
     if story["decisions"] and not story["deployed"]:
-        told.append(clipped("; ".join(story["decisions"][-1]["reasons"]), 160))
+        told.append(clipped(story["decisions"][-1]["reasons"][-1], 160))
     return "; ".join(told)
 
 
@@ -259,6 +282,11 @@ def waiting(facts: Facts) -> str:
         told.append(f"{counted(facts['unlabelled'], 'row')} without outcome so far")
     if facts["unfinished"]:
         told.append("a run to finish, or a changed config")
+    if left := facts["left_out"]:
+        told.append(
+            f"{counted(len(left), 'file')} left out as bad data: {listed(left, 6)}; replace them, or "
+            "`scoring.py --accept NUMBER` says that one is right"
+        )
     return "; ".join(told) or "nothing: every file is taken in and judged"
 
 
@@ -367,7 +395,12 @@ def _fired(scored: Facts) -> str:
     if not scored["fired"]:
         return "no drift"
     tests = [fired.partition(":")[0] for fired in scored["fired"]]
-    return f"{len(tests)} of {counted(scored['tests'], 'test')} found drift ({', '.join(tests)})"
+    judged = (
+        ""
+        if scored["tests"] == scored["all_tests"]
+        else f"; {scored['all_tests'] - scored['tests']} can't tell yet"
+    )
+    return f"{len(tests)} of {counted(scored['all_tests'], 'test')} found drift ({', '.join(tests)}{judged})"
 
 
 def _decisions(story: Facts) -> list[tuple[str, str]]:

@@ -70,6 +70,6 @@ def test_a_loss_that_is_not_known_is_no_loss_that_did_not_rise():
     unknown = diagnosis(False, ["age"], [], False, "none of its rows has a known outcome")
     assert unknown.kind == "covariate shift"
     assert "none of its rows has a known outcome, so whether the loss rose isn't known" in unknown.sentence
-    assert "no rise of the loss is proven" in diagnosis(False, ["age"], [], False).sentence
-    assert "no rise of the loss is proven" in diagnosis(False, [], [], False).sentence
+    assert "no rise of the live model's loss is proven" in diagnosis(False, ["age"], [], False).sentence
+    assert "no rise of the live model's loss is proven" in diagnosis(False, [], [], False).sentence
     assert "whether the loss rose isn't known" in diagnosis(False, [], [], False, "no outcome").sentence

@@ -165,13 +165,32 @@ def test_rows_in_no_order_have_no_value_for_long():
     assert ("constant", "holiday") in {(one.test, one.feature) for one in found if one.drifted}
 
 
-@pytest.mark.parametrize(("times", "columns"), [(1, []), (1.5, []), (40, ["t"]), (1 / 40, ["t"])])
-def test_a_range_jumps_if_it_is_another_by_far(times, columns):
+ALIKE = {
+    "the same": lambda t: t,
+    "twice": lambda t: 2 * t,
+    "half": lambda t: t / 2,
+    "somewhat higher": lambda t: t + 50,
+}
+OTHERS = {
+    "far more": lambda t: 100 * t,
+    "far less": lambda t: t / 100,
+    "below": lambda t: -t,
+    "far away": lambda t: t + 1e6,
+}
+
+
+@pytest.mark.parametrize("change", [*ALIKE, *OTHERS])
+def test_what_reaches_many_times_as_far_is_another_range(change):
     kept = drift.sketch(days(0, 30), KINDS)
-    fired = {("out_of_range", "t")}
+    high = days(30, t=days(30)["t"] + 500)["t"]
     one, other = (
-        drift.taken_in({}, kept, drift.observe(kept, days(30, t=days(30)["t"] * factor)), fired)
-        for factor in (50, 50 * times)
+        drift.how_far(kept, drift.observe(kept, days(30, t=t)))["t"]
+        for t in (high, (ALIKE | OTHERS)[change](high))
     )
-    assert drift.jumped(one, other) == columns
-    assert drift.jumped({}, other) == []
+    assert drift.another_range(one, other) is drift.another_range(other, one) is (change in OTHERS)
+
+
+def test_of_few_numbers_it_is_not_said_how_far_they_reach():
+    kept = drift.sketch(days(0, 30), KINDS)
+    few = {name: values[:15] for name, values in days(30).items()}
+    assert drift.how_far(kept, drift.observe(kept, few)) == {}

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -184,7 +185,7 @@ def test_what_is_said_of_the_loss_is_what_is_known_of_it(deployed):
         dropped(deployed, "unknown.csv", unlabelled(clients(150, seed=4, day=16)))["inputs"][0]["sentence"],
         dropped(deployed, "few.csv", clients(30, seed=5, day=17))["inputs"][0]["sentence"],
     ]
-    assert known[0].endswith("no rise of the loss is proven")
+    assert known[0].endswith("no rise of the live model's loss is proven")
     assert known[1].endswith("none of its rows has a known outcome, so whether the loss rose isn't known")
     assert known[2].endswith("its outcomes aren't scored yet, so whether the loss rose isn't known")
     facts = dropped(deployed, "older.csv", clients(150, seed=6, day=18).assign(activity=90))
@@ -193,7 +194,9 @@ def test_what_is_said_of_the_loss_is_what_is_known_of_it(deployed):
     facts = dropped(deployed, "moved.csv", moved.assign(activity=np.minimum(99, moved["activity"] + 25)))
     (told,) = facts["inputs"]
     assert told["kind"] == "harmless covariate shift"
-    assert told["sentence"].endswith("no rise of the loss is proven: no reason by itself to train anew")
+    assert told["sentence"].endswith(
+        "no rise of the live model's loss is proven: no reason by itself to train anew"
+    )
 
 
 def test_evidence_is_carried_from_file_to_file_and_no_file_counts_twice(deployed):
@@ -335,25 +338,36 @@ def test_a_file_that_is_accepted_by_hand_is_scored_and_learnt_from_and_what_is_a
     tenfold = [clients(100, seed=seed, day=15) for seed in (3, 4)]
     tenfold = [rows.assign(activity=rows["activity"] * 10) for rows in tenfold]
     told = dropped(deployed, "week3 (new unit).csv", tenfold[0])["inputs"][0]["sentence"]
-    assert "`scoring.py --accept 'week3 (new unit).csv'`" in told
+    assert told.endswith("if they are right: `scoring.py --accept 3`")
     done = deployed.call("scoring.py", "--accept", "week3 (new unit).csv")
     assert (done.code, done.out.count("\n")) == (0, 1)
-    assert "its 100 rows are scored, and from the next run on learnt from" in done.out
+    assert done.out.startswith("week3 (new unit).csv (3, of 20")
+    assert "accepted, 100 rows; the next run scores what of it can still be" in done.out
     facts = deployed.does("fullprocess.py")
-    assert [score["batch"] for score in facts["scores"]] == ["3"]
-    assert [(one["kind"], one["file"]) for one in facts["inputs"]] == [("new normal", "week3 (new unit).csv")]
-    assert "activity accepted by hand" in facts["inputs"][0]["sentence"]
+    assert [(score["batch"], score["name"]) for score in facts["scores"]] == [("3", "week3 (new unit).csv")]
+    assert facts["inputs"] == [], "what was told of it stays as it was"
+    status = " ".join(deployed.call("fullprocess.py", "--status").out.split())
+    assert "accepted by hand, though: bad data in activity" in status
     assert learnt_from(deployed) == {1, 2, 3}
     facts = dropped(deployed, "week4.csv", tenfold[1])
-    assert [one["kind"] for one in facts["inputs"]] != ["bad data"]
+    assert [one["kind"] for one in facts["inputs"]] == ["covariate shift with harm"]
     assert learnt_from(deployed) == {1, 2, 3, 4}
     again = deployed.call("scoring.py", "--accept", "week3 (new unit).csv")
     assert (again.code, again.out) == (65, "")
-    assert "no file of this name is left out as bad data; no file is" in again.complaint
-    assert (
-        "accept    no bad data: week3 (new unit).csv: right"
-        in deployed.call("fullprocess.py", "--history").out
+    assert "no file of this name or number is left out as bad data; no file is" in again.complaint
+    story = " ".join(deployed.call("fullprocess.py", "--history").out.split())
+    assert re.search(
+        r"accept no bad data: week3 \(new unit\)\.csv \(3, of .* right as it is, .*, though: bad data", story
     )
+
+
+def test_of_files_of_one_name_one_is_accepted_by_its_number(deployed):
+    deployed.configure("policy: adaptive", "policy: never")
+    for number in (3, 4):
+        dropped(deployed, "export.csv", without(clients(100, seed=number, day=15)))
+    told = deployed.call("scoring.py", "--accept", "export.csv")
+    assert (told.code, "say which by number: export.csv (3, of" in told.complaint) == (65, True)
+    assert deployed.does("scoring.py", "--accept", "4")["number"] == 4
 
 
 def test_a_file_that_is_accepted_after_newer_ones_were_scored_is_learnt_from_only(deployed):
@@ -361,28 +375,47 @@ def test_a_file_that_is_accepted_after_newer_ones_were_scored_is_learnt_from_onl
     dropped(deployed, "week3.csv", without(clients(100, seed=3, day=15)))
     dropped(deployed, "week4.csv", clients(100, seed=4, day=22))
     wrong = deployed.call("scoring.py", "--accept", "week4.csv")
-    assert (wrong.code, "those that are: week3.csv" in wrong.complaint) == (65, True)
-    assert "not scored, as newer ones were" in deployed.call("scoring.py", "--accept", "week3.csv").out
+    assert (wrong.code, "those that are: week3.csv (3, of" in wrong.complaint) == (65, True)
+    told = " ".join(deployed.call("fullprocess.py", "--status").out.split())
+    assert "1 file left out as bad data: week3.csv (3); replace them, or `python scoring.py --config " in told
+    path = str(deployed.folder / "drop" / "week3.csv")
+    assert deployed.does("scoring.py", "--accept", path) == {"accepted": "week3.csv", "number": 3}
+    assert "left out" not in deployed.call("fullprocess.py", "--status").out
     assert deployed.does("fullprocess.py")["scores"] == []
     assert learnt_from(deployed) == {1, 2, 3, 4}
     assert deployed.call("scoring.py", "--accept", "x.csv", "--data", "y.csv").code == 64
 
 
 @pytest.mark.parametrize(
-    ("times", "kinds"),
+    ("changes", "kinds"),
     [
-        ((3, 3, 3), ["new normal"] * 3),
-        ((3, 3, 1000), ["bad data"] * 3),
-        ((3, 3, 1000, 1000, 1000), ["bad data"] * 2 + ["new normal"] * 3),
-        ((1000, 3, 3, 1), ["bad data"] * 3 + ["none"]),
+        (["x3", "x3", "x3"], ["bad data", "bad data", "new normal"]),
+        (["x3", "x10", "x3"], ["bad data", "bad data", "new normal"]),
+        (["x3", "x3", "x1000"], ["bad data"] * 3),
+        (["+200", "+200", "+1000000"], ["bad data"] * 3),
+        (["x3", "x3", "x1000", "x1000", "x1000"], ["bad data"] * 4 + ["new normal"]),
+        (["x1000", "x3", "x3", "x1"], ["bad data"] * 3 + ["none"]),
     ],
 )
-def test_bad_numbers_that_jump_on_are_not_alike(deployed, times, kinds):
+def test_bad_numbers_that_jump_on_are_not_alike(deployed, changes, kinds):
     deployed.configure("policy: adaptive", "policy: never")
-    for number, factor in enumerate(times, 3):
-        rows = clients(100, seed=number, day=15)
-        deployed.drop(f"week{number}.csv", rows.assign(activity=rows["activity"] * factor))
-    assert [one["kind"] for one in deployed.does("fullprocess.py")["inputs"]] == kinds
+    found = []
+    for number, change in enumerate(changes, 3):
+        rows, by = clients(100, seed=number, day=15), int(change[1:])
+        changed = rows["activity"] * by if change[0] == "x" else rows["activity"] + by
+        facts = dropped(deployed, f"week{number}.csv", rows.assign(activity=changed))
+        found += [one["kind"] for one in facts["inputs"]]
+    assert found == kinds
+
+
+def test_a_bad_file_of_few_rows_is_like_the_one_before(deployed):
+    deployed.configure("policy: adaptive", "policy: never")
+    found = []
+    for number, rows in enumerate((100, 15, 100), 3):
+        file = clients(rows, seed=number, day=15)
+        facts = dropped(deployed, f"week{number}.csv", file.assign(activity=file["activity"] * 10))
+        found += [one["kind"] for one in facts["inputs"]]
+    assert found == ["bad data", "bad data", "new normal"]
 
 
 @pytest.mark.parametrize(
@@ -403,6 +436,33 @@ def test_bad_numbers_that_jump_on_are_not_alike(deployed, times, kinds):
 def test_patience_is_for_the_same_trouble_in_a_row(files, left):
     judged = {at: frozenset([way] if way else []) for at, way in enumerate(files)}
     assert left_out(judged) == left
+
+
+@pytest.mark.parametrize(
+    ("files", "accepted", "left"),
+    [
+        ([LOST], {0}, set()),
+        ([LOST, LOST], {0}, set()),
+        ([LOST, LOST], {1}, set()),
+        ([LOST, None, LOST], {0}, {2}),
+        ([LOST, UNIT], {0}, {1}),
+        ([LOST, LOST, LOST], {0}, set()),
+        ([LOST, LOST, None], {0}, set()),
+    ],
+)
+def test_one_that_was_accepted_takes_no_other_out_and_those_like_it_in_its_row_in(files, accepted, left):
+    judged = {at: frozenset([way] if way else []) for at, way in enumerate(files)}
+    assert left_out(judged, accepted) == left
+
+
+def test_who_accepts_a_file_takes_out_none_that_was_learnt_from(deployed):
+    deployed.configure("policy: adaptive", "policy: never")
+    dropped(deployed, "week3.csv", without(clients(100, seed=3, day=15)).assign(branch="mars"))
+    for number in (4, 5):
+        dropped(deployed, f"week{number}.csv", without(clients(100, seed=number, day=15)))
+    assert learnt_from(deployed) == {1, 2, 4, 5}
+    deployed.does("scoring.py", "--accept", "week3.csv")
+    assert learnt_from(deployed) == {1, 2, 3, 4, 5}
 
 
 @given(st.lists(st.sets(st.sampled_from([LOST, UNIT])), max_size=30))

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 import deployment
-from pipeline import assembly, batches, decisions, models, releases, shadows
+from pipeline import assembly, batches, decisions, metrics, models, releases, shadows
 from pipeline.decisions import Proposal
+from pipeline.drift import Verdict
 from pipeline.errors import CheckFailed
 from pipeline.recipes import Recipe, Situation
 from pipeline.shadows import Shadow
@@ -178,6 +179,21 @@ def test_nor_does_an_alarm_on_what_is_gone_back_to(redeployed):
     with redeployed.book() as book:
         assert shadows.since_training(redeployed.config, book, redeployed.champion(), 0)[0], "there was one"
     assert (redeployed.live(), situation(redeployed).alarm) == (before, [])
+
+
+def test_batches_of_files_with_one_name_are_still_several(deployed):
+    for number in (3, 4):
+        deployed.drop("export.csv", clients(90, seed=number, day=number))
+        deployed.does("ingestion.py")
+    with deployed.book() as book:
+        assert book.names()[3] == book.names()[4] == "export.csv"
+        for number, test in ((3, "worst_score"), (4, "iqr")):
+            found = [
+                Verdict(one, one == test, 0.5, 0.6, f"{one} of {number}") for one in ("worst_score", "iqr")
+            ]
+            score = metrics.Score(0.5, 0.4, 0.6, 90)
+            book.add_score(deployed.champion().id, str(number), (number, number), "roc_auc", score, found)
+        assert shadows.since_training(deployed.config, book, deployed.champion(), 0) == ([], [])
 
 
 # ---------------------------------------------------------------------------------------------- pruned

@@ -62,7 +62,7 @@ def view(project: Project, name: str):
 def told(project: Project) -> str:
     """Give the history in words."""
     with project.book() as book:
-        return views.history(book)[1]
+        return views.history(project.config, book)[1]
 
 
 def state(project: Project) -> str:
@@ -435,11 +435,13 @@ def test_what_was_done_by_hand_has_its_place_by_number_whatever_the_clock_said(s
 
 def test_the_history_says_why_it_was_trained_and_then_why_it_was_deployed(season):
     with season.book() as book:
-        run = next(story for story in views.stories(book) if story["deployed"] and story["run"] > 1)
+        run = next(
+            story for story in views.stories(season.config, book) if story["deployed"] and story["run"] > 1
+        )
     retrain, deploy = [line for line in paragraphs(words.run(run)) if line.startswith(("retrain", "deploy"))]
     assert re.match(r"retrain +trained challengers: \w+", retrain)
     assert re.match(
-        rf"deploy +release {run['deployed']}: another mix is proven to be better .* against the champion's",
+        rf"deploy +release {run['deployed']}: another mix of kept models is proven to be better .* against",
         deploy,
     )
 
@@ -452,7 +454,7 @@ def test_of_a_run_with_many_batches_the_history_tells_what_was_done_and_of_the_r
         project.drop(f"week{week:02}.csv", clients(90, seed=week, day=week, flipped=week > 8))
     facts = project.does("fullprocess.py")
     with project.book() as book:
-        story = views.stories(book)[-1]
+        story = views.stories(project.config, book)[-1]
         text = paragraphs(words.run(story))
     done = [one for one in story["decisions"] if one["yes"]]
     made = [one["facts"]["release"] for one in done if one["kind"] == "deploy"]

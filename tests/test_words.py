@@ -40,6 +40,27 @@ def test_scores_stand_in_line(value, told):
 
 
 @pytest.mark.parametrize(
+    ("metric", "low", "chance"),
+    [
+        ("roc_auc", 0.5, True),
+        ("roc_auc", 0.501, False),
+        ("roc_auc", None, False),
+        ("f1", 0.1, False),
+        ("r2", -0.1, True),
+    ],
+)
+def test_a_score_that_may_be_chance_is_told_as_that(metric, low, chance):
+    facts = {"metric": metric, "value": 0.55, "low": low, "high": 0.6}
+    assert words.by_chance(facts) is chance
+    assert words.score(facts).endswith(", not surely better than chance") is chance
+
+
+def test_a_command_in_a_paragraph_stands_on_one_line():
+    told = words.paragraph("Inputs", "so it is " * 12 + "`scoring.py --accept 17` " + "and so on " * 9)
+    assert any("`scoring.py --accept 17`" in line for line in told.splitlines())
+
+
+@pytest.mark.parametrize(
     ("share", "told"),
     [(None, "–"), (0, "0 %"), (0.0004, "< 0.1 %"), (0.018, "1.8 %"), (0.63, "63 %"), (1, "100 %")],
 )

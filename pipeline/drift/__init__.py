@@ -14,7 +14,7 @@ from pipeline.drift.features import judge_features, stability
 from pipeline.drift.integrity import check as check_integrity
 from pipeline.drift.scores import SCORE_TESTS, Scores, Settings, agreed, expected, judge
 from pipeline.drift.sketches import PREDICTION, Observed, Seen, observe, phases, sketch
-from pipeline.drift.usual import Usual, jumped, taken_in, widened
+from pipeline.drift.usual import Usual, another_range, how_far, taken_in, widened
 from pipeline.drift.verdicts import Verdict
 
 __all__ = [
@@ -29,14 +29,15 @@ __all__ = [
     "Usual",
     "Verdict",
     "agreed",
+    "another_range",
     "check_integrity",
     "delays",
     "diagnosis",
     "estimate",
     "expected",
+    "how_far",
     "judge",
     "judge_features",
-    "jumped",
     "loss",
     "observe",
     "phases",

@@ -46,7 +46,9 @@ def diagnosis(
             "look at the loss in the range that is new",
         )
     known = (
-        f"{unscored}, so whether the loss rose isn't known" if unscored else "no rise of the loss is proven"
+        f"{unscored}, so whether the loss rose isn't known"
+        if unscored
+        else "no rise of the live model's loss is proven"
     )
     if moved:
         kind = "covariate shift" if unscored else "harmless covariate shift"

@@ -7,14 +7,14 @@ drift; what jumps is bad data, until as many files in a row have come alike as a
 """
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from pipeline.drift.integrity import LEAST_ROWS, STRANGE
 from pipeline.drift.sketches import GRID, NUMERIC, Observed, Seen, reach, value_name
 
 MOST_NAMES = 50  # new categories that are remembered of a column, those seen last
-TIMES = 2  # as wide: another range
+TIMES = 5  # as far, the range itself counted: what comes after a bad file isn't like it any more
 STEPPED_OVER = (
     3  # rows at either end of a column that may be strange in any file, or as many as `STRANGE` allows
 )
@@ -60,14 +60,25 @@ def taken_in(
     return {**usual, **found}
 
 
-def jumped(before: Usual, now: Usual) -> list[str]:
-    """Give the columns of numbers whose usual range is more than `TIMES` as wide in one as in the other."""
-    found = []
-    for name in before.keys() & now.keys():
-        ranges = [one[name]["high"] - one[name]["low"] for one in (before, now) if "low" in one[name]]
-        if len(ranges) == 2 and max(ranges) > TIMES * min(ranges):
-            found.append(name)
+def how_far(kept: Mapping[str, Any], observed: Observed) -> dict[str, tuple[float, float]]:
+    """Give by column of numbers how far a file reaches below and above what is usual, in widths of that range.
+
+    `kept` is the sketch as `widened` gave it. Columns with few numbers, which say little, are left out.
+    """
+    found = {}
+    for name, column in kept["columns"].items():
+        seen = observed.columns[name]
+        ends = _ends({}, column, seen, True) if seen.rows - seen.missing >= LEAST_ROWS else {}
+        if ends:
+            low, high = column.get("low", column["values"][0]), column.get("high", column["values"][-1])
+            width = (high - low) or abs(high) or 1.0
+            found[name] = max(low - ends["low"], 0.0) / width, max(ends["high"] - high, 0.0) / width
     return found
+
+
+def another_range(one: Sequence[float], other: Sequence[float]) -> bool:
+    """Say whether of two files, by `how_far` each reaches, one reaches `TIMES` as far as the other, at either end."""
+    return any((1 + max(pair)) > TIMES * (1 + min(pair)) for pair in zip(one, other, strict=True))
 
 
 def _after(since: Mapping[str, Any], column: Mapping[str, Any], seen: Seen, jumped: bool) -> dict[str, Any]:
