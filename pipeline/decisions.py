@@ -116,9 +116,14 @@ def every(now: Situation, settings: Retraining) -> Decision:
 
 
 def on_drift(now: Situation, settings: Retraining) -> Decision:
-    """Retrain when the loss alarm or the score tests find drift, but not again within the cool-down."""
-    found = [*now.alarm, *now.drift]
-    return _cooled(Decision(bool(found), found or ["no drift found"], ("all",)), now, settings)
+    """Retrain when the loss alarm or the score tests find drift, but not again within the cool-down.
+
+    Harm is answered as by `adaptive`, with the recent window, too: all history goes on teaching what is no more so.
+    """
+    found, harmed = [*now.alarm, *now.drift], _harmed(now)
+    windows = (*(["all"] if found else []), *harmed)
+    decision = Decision(bool(windows), [*_since_harm(now, harmed), *found] or ["no drift found"], windows)
+    return _cooled(decision, now, settings) if found else decision
 
 
 def adaptive(now: Situation, settings: Retraining) -> Decision:
@@ -126,10 +131,11 @@ def adaptive(now: Situation, settings: Retraining) -> Decision:
     asked = {window: _due(now, settings, window) for window in WINDOWS}
     due, harmed = [window for window, (due, _) in asked.items() if due], _harmed(now)
     windows = tuple(window for window in WINDOWS if window in (*due, *harmed))
-    reasons = [*now.alarm, *(why for yes, why in asked.values() if yes or not windows)]
-    if harmed and not now.alarm and now.harmed is not None:
-        since = counted(int(now.newest - now.harmed), "batch")
-        reasons.insert(0, f"{since} since the loss began to rise, of which the newest models know too few")
+    reasons = [
+        *now.alarm,
+        *_since_harm(now, harmed),
+        *(why for yes, why in asked.values() if yes or not windows),
+    ]
     decision = Decision(bool(windows), reasons, windows)
     if not now.alarm:
         return decision  # by age each window has a cool-down of its own
@@ -151,6 +157,14 @@ def _harmed(now: Situation) -> tuple[str, ...]:
     if now.newest - now.harmed < HARM_GROWTH * (trained - now.harmed):
         return ()
     return ("recent",) if now.alarm or now.newest - now.harmed <= now.recent else ()
+
+
+def _since_harm(now: Situation, harmed: tuple[str, ...]) -> list[str]:
+    """Say why harm calls for a training although there is no alarm any more; nothing if it doesn't."""
+    if not harmed or now.alarm or now.harmed is None:
+        return []
+    since = counted(int(now.newest - now.harmed), "batch")
+    return [f"{since} since the loss began to rise, of which the newest models know too few"]
 
 
 POLICIES: dict[str, Callable[[Situation, Retraining], Decision]] = {
@@ -426,8 +440,8 @@ def _compared(
 
 
 def _percent(confidence: float) -> str:
-    """Give a confidence in percent; what isn't certain is never 100 or 0."""
-    return f"{min(max(confidence, 0.01), 0.99):.0%}" if 0 < confidence < 1 else f"{confidence:.0%}"
+    """Give a confidence in percent, never 100 or 0: nothing of some rows is certain."""
+    return f"{min(max(confidence, 0.01), 0.99):.0%}"
 
 
 def _objection(

@@ -114,7 +114,15 @@ def test_a_policy_says_yes_exactly_where_it_should_and_always_why(policy, name):
     assert bool(decision.windows) is decision.yes
     if policy != "adaptive":
         assert decision.yes is (name in YES[policy])
-        assert decision.windows in ((), ("all",))
+        forgets = policy == "on_drift" and SITUATIONS[name].alarm and decision.yes
+        assert decision.windows == (() if not decision.yes else ("all", "recent") if forgets else ("all",))
+
+
+def test_on_drift_goes_on_to_answer_harm_once_no_test_finds_it_any_more():
+    asked = decisions.retrain("on_drift", lately(1, harmed=10, may_forget=True), SETTINGS)
+    assert asked.windows == ("recent",)
+    assert "2 batches since the loss began to rise" in asked.reasons[0]
+    assert not decisions.retrain("on_drift", lately(1), SETTINGS).yes
 
 
 def test_every_policy_is_tried_and_documented():
