@@ -137,7 +137,7 @@ def watch(config: Config, book: Records, champion: Release | None, model=None) -
     usual = past.get("usual", {})  # of an earlier sketch, too: what was found good stays good
     far = past.get(
         "far", {}
-    )  # how far the files before reached that are bad by numbers out of range, in a row
+    )  # by column, how far the last of a row of files reached whose numbers are out of range
     for number in accepted[past.get("accepted", 0) :]:
         usual = _taught(config, book, kept, usual, number)
     judged = list(judged_files(config, book).items())[1 - PATIENCE :]
@@ -360,14 +360,16 @@ def diagnose(config: Config, book: Records, alarms: Mapping[int, bool]) -> list[
     `alarms` says for the first file of each scored batch whether the loss had risen there; it holds until the next
     batch. Give the facts of the files told, oldest first.
     """
-    left, told = bad_files(config, book), []
+    judged, accepted, told = judged_files(config, book), set(book.accepted()), []
+    left, alone = left_out(judged, accepted), left_out(judged)  # if nobody had accepted any
     names = book.names()
     for row in book.untold_inputs():
         verdicts = json.loads(row.verdicts)
         upto = [first for first in alarms if first <= row.file]
         risen = bool(upto) and alarms[max(upto)]
         named = {"file": names.get(row.file, str(row.file)), "number": row.file}
-        meaning = _meaning(verdicts, risen, row.file if row.file in left else 0, _unscored(book, row))
+        number = row.file if row.file in left else 0
+        meaning = _meaning(verdicts, risen, number, _unscored(book, row), row.file in alone)
         kind, sentence = _with_labels(verdicts, *meaning)
         book.tell_input(row.id, kind, sentence)
         estimate = None if row.estimate is None else json.loads(row.estimate)
@@ -398,8 +400,13 @@ def _unscored(book: Records, row: Any) -> str:
     return "its outcomes aren't scored yet" if row.file > book.scored_upto() else ""
 
 
-def _meaning(verdicts: list[dict[str, Any]], risen: bool, left: int, unscored: str) -> tuple[str, str]:
-    """Give kind and sentence of a file's trouble: did the loss rise? `left` is its number if it's left out, else 0."""
+def _meaning(
+    verdicts: list[dict[str, Any]], risen: bool, left: int, unscored: str, accepted: bool
+) -> tuple[str, str]:
+    """Give kind and sentence of a file's trouble: did the loss rise?
+
+    `left` is its number if it's left out, else 0; it isn't, although bad, if one in its row was `accepted`.
+    """
     wrong = list(dict.fromkeys(way[1] or "the rows" for way in ways_of(verdicts)))
     moved = [one["feature"] for one in verdicts if one["test"] == features.TEST and one["drifted"]]
     names = [name for name in moved if name not in (None, PREDICTION)]
@@ -411,7 +418,8 @@ def _meaning(verdicts: list[dict[str, Any]], risen: bool, left: int, unscored: s
     if not wrong:
         unsure = _why_unjudged(verdicts) if found.kind == NONE else ""
         return (UNJUDGED, unsure) if unsure else (found.kind, found.sentence)
-    told = f"{', '.join(wrong)} came like that {PATIENCE} files in a row: taken for normal from now on, and learnt from"
+    why = "came as in a file that was accepted" if accepted else f"came like that {PATIENCE} files in a row"
+    told = f"{', '.join(wrong)} {why}: taken for normal from now on, and learnt from"
     return NORMAL, told if found.kind == NONE else f"{told}; {found.sentence}"
 
 
@@ -532,8 +540,8 @@ def left_out(judged: Mapping[int, frozenset[Way]], accepted: Collection[int] = (
     runs: dict[Way, list[int]] = {}
     normal: set[tuple[int, Way]] = set()
     for file, ways in judged.items():
-        counted = [file] * (PATIENCE if file in accepted else 1)
-        runs = {way: [*runs.get(way, []), *counted] for way in ways}
+        times = PATIENCE if file in accepted else 1
+        runs = {way: [*runs.get(way, []), *[file] * times] for way in ways}
         for way, run in runs.items():
             if len(run) >= PATIENCE:
                 normal |= {(one, way) for one in run}

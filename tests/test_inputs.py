@@ -465,6 +465,16 @@ def test_who_accepts_a_file_takes_out_none_that_was_learnt_from(deployed):
     assert learnt_from(deployed) == {1, 2, 3, 4, 5}
 
 
+def test_what_comes_as_in_a_file_that_was_accepted_is_normal_at_once(deployed):
+    deployed.configure("policy: adaptive", "policy: never")
+    dropped(deployed, "week3.csv", without(clients(100, seed=3, day=15)))
+    deployed.does("scoring.py", "--accept", "3")
+    (told,) = dropped(deployed, "week4.csv", without(clients(100, seed=4, day=15)))["inputs"]
+    assert told["kind"] == "new normal"
+    assert told["sentence"].startswith("activity came as in a file that was accepted: taken for normal")
+    assert learnt_from(deployed) == {1, 2, 3, 4}
+
+
 @given(st.lists(st.sets(st.sampled_from([LOST, UNIT])), max_size=30))
 def test_a_good_file_is_never_left_out_and_what_is_long_bad_alike_never_stays_out(found):
     judged = {at: frozenset(ways) for at, ways in enumerate(found)}
