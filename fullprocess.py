@@ -122,7 +122,9 @@ def loop(config: Config, book: "Records", force: bool, seconds: dict[str, float]
     }
     if len(earlier) > MOST_TOLD:
         several = words.counted(len(earlier), "earlier batch")
-        earlier = [f"{several} led to trainings or deployments, which `fullprocess.py --history` tells"]
+        earlier = [
+            f"{several} led to trainings or deployments, which `python fullprocess.py --history` tells"
+        ]
     made = [f"{words.counted(turns[-1].fits, 'model')} trained"] if turns[-1].fits and champion else []
     said = turns[-1].reasons
     if (

@@ -26,7 +26,7 @@ log = logging.getLogger("pipeline")
 
 Flag = tuple[str, dict[str, Any]]
 
-COMMAND = re.compile(r"`(?:python )?(\w+\.py)\b")  # how a message names what to run
+COMMAND = re.compile(r"`python \w+\.py\b")  # how a message names what to run
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class _Speech(logging.Formatter):
     def of(self, text: object) -> str:
         """Give a text for people with `--config FILE` in each command, unless it's the config that they take anyway."""
         asked = "" if self.config is None else f" --config {shlex.quote(self.config)}"
-        return COMMAND.sub(lambda found: f"`python {found[1]}{asked}", str(text))
+        return COMMAND.sub(lambda found: found[0] + asked, str(text))
 
 
 class _Parser(argparse.ArgumentParser):

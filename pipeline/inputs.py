@@ -414,7 +414,7 @@ def _meaning(
     if left and wrong:
         why = next(one["why"] for one in verdicts if one["test"] == INTEGRITY)
         told = f"{found.sentence}; till then its rows are left out ({_clipped(why)})"
-        return found.kind, f"{told}; if they are right: `scoring.py --accept {left}`"
+        return found.kind, f"{told}; if they are right: `python scoring.py --accept {left}`"
     if not wrong:
         unsure = _why_unjudged(verdicts) if found.kind == NONE else ""
         return (UNJUDGED, unsure) if unsure else (found.kind, found.sentence)

@@ -182,7 +182,7 @@ def _led_to(production: Path) -> Path:
     if os.path.realpath(target.parent) != os.path.realpath(releases):
         raise CheckFailed(
             f"{link}: leads to {target}, and not to one of {releases}; make one of them live again with "
-            "`deployment.py --rollback RELEASE`"
+            "`python deployment.py --rollback RELEASE`"
         )
     return releases / target.name
 
@@ -192,8 +192,8 @@ def check_link(production: Path) -> None:
     link = production / CURRENT
     if link.exists() and not link.is_symlink():
         raise CheckFailed(
-            f"{link}: a copy, not the link to a release; move it away, and make one live again with `deployment.py "
-            "--rollback RELEASE`"
+            f"{link}: a copy, not the link to a release; move it away, and make one live again with "
+            "`python deployment.py --rollback RELEASE`"
         )
 
 
@@ -204,7 +204,7 @@ def check_lost(config: Config, book: "Records") -> None:
         return
     there = all_ids(config.production)
     named = last if last in there else "RELEASE"
-    back = f"go back with `deployment.py --rollback {named}`, or " if there else ""
+    back = f"go back with `python deployment.py --rollback {named}`, or " if there else ""
     raise CheckFailed(
         f"{config.production / CURRENT}: gone, and {last} was live; put it back, or {back}start anew with training.py "
         "and deployment.py"
@@ -252,7 +252,7 @@ def read_key(path: Path) -> bytes:
     except OSError as problem:
         raise FileError(
             f"{path}: {problem.strerror}, and it is deployment.key_file; put it back, or make another and sign the "
-            "releases with it (`deployment.py --sign`)"
+            "releases with it (`python deployment.py --sign`)"
         ) from None
     if path.stat().st_mode & stat.S_IRWXO:
         raise FileError(f"{path}: open to every user of this machine; close it with `chmod o= {path}`")
@@ -279,7 +279,7 @@ def check_signature(folder: Path, manifest: bytes, key: bytes) -> None:
     if not hmac.compare_digest(found.encode(), signature(manifest, key).encode()):
         raise CheckFailed(
             f"{path}: not signed with the key in deployment.key_file; {_way_out(folder)}, or sign what is there with "
-            "`deployment.py --sign` if you know where it's from"
+            "`python deployment.py --sign` if you know where it's from"
         )
 
 
@@ -312,7 +312,7 @@ def verified(folder: Path, key: bytes | None = None) -> Release:
 def _way_out(folder: Path) -> str:
     """Give what helps if a release can't be mended: to go back, but only if it's the live one."""
     if os.path.realpath(folder.parent.parent / CURRENT) == os.path.realpath(folder):
-        return "go back with `deployment.py --rollback`"
+        return "go back with `python deployment.py --rollback`"
     return f"delete {folder}, which isn't live" if folder.parent.name == FOLDER else "copy the release anew"
 
 
@@ -416,7 +416,7 @@ def made_with_others(release: Release, versions: Mapping[str, str]) -> str:
     pins = " ".join(f"{name}=={version}" for name, version in others.items())
     return (
         f"{release.folder / MANIFEST}: made with {told}, so its model may predict otherwise; go back to them with "
-        f"`pip install {pins}`, or let `fullprocess.py --force` train a successor"
+        f"`pip install {pins}`, or let `python fullprocess.py --force` train a successor"
     )
 
 

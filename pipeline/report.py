@@ -549,7 +549,7 @@ def runs(facts: Facts) -> list[Block]:
         for run in facts["runs"][:RUNS]
     ]
     header = ["run", "when (UTC)", "took", "end", "data"]
-    told = f"The newest {len(rows)}; `fullprocess.py --history` tells of all."
+    told = f"The newest {len(rows)}; `python fullprocess.py --history` tells of all."
     return [Text(told), Table(header, rows, frozenset({0, 2}))]
 
 

@@ -285,7 +285,7 @@ def waiting(facts: Facts) -> str:
     if left := facts["left_out"]:
         told.append(
             f"{counted(len(left), 'file')} left out as bad data: {listed(left, 6)}; replace them, or "
-            "`scoring.py --accept NUMBER` says that one is right"
+            "`python scoring.py --accept NUMBER` says that one is right"
         )
     return "; ".join(told) or "nothing: every file is taken in and judged"
 

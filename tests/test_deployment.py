@@ -417,7 +417,7 @@ def test_a_missing_link_is_told_with_the_way_to_mend_it(redeployed):
     redeployed.production("current").unlink()
     refused = redeployed.call("fullprocess.py")
     assert refused.code == 70
-    assert "`deployment.py --rollback" in redeployed.plain(refused.complaint)
+    assert "`python deployment.py --rollback" in redeployed.plain(refused.complaint)
     assert str(live) in refused.complaint
     assert redeployed.call("deployment.py", "--rollback", str(live)).code == 0
     assert redeployed.call("fullprocess.py").code == 0
@@ -772,8 +772,8 @@ def test_lost_production_is_told_alike_by_all_and_no_release_is_advised_that_is_
     else:
         shutil.rmtree(redeployed.production())
     way = {
-        "current": f"go back with `deployment.py --rollback {second}`, or ",
-        "releases": "go back with `deployment.py --rollback RELEASE`, or ",
+        "current": f"go back with `python deployment.py --rollback {second}`, or ",
+        "releases": "go back with `python deployment.py --rollback RELEASE`, or ",
         "": "",
     }[lost]
     for script, *flags in [look for look in LOOKS if look != ("scoring.py",)]:

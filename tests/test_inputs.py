@@ -338,7 +338,7 @@ def test_a_file_that_is_accepted_by_hand_is_scored_and_learnt_from_and_what_is_a
     tenfold = [clients(100, seed=seed, day=15) for seed in (3, 4)]
     tenfold = [rows.assign(activity=rows["activity"] * 10) for rows in tenfold]
     told = dropped(deployed, "week3 (new unit).csv", tenfold[0])["inputs"][0]["sentence"]
-    assert told.endswith("if they are right: `scoring.py --accept 3`")
+    assert told.endswith("if they are right: `python scoring.py --accept 3`")
     done = deployed.call("scoring.py", "--accept", "week3 (new unit).csv")
     assert (done.code, done.out.count("\n")) == (0, 1)
     assert done.out.startswith("week3 (new unit).csv (3, of 20")

@@ -214,7 +214,7 @@ def same(project: Project, expected: np.ndarray) -> bool:
 
 def mended(project: Project, told: list[Ran], path: Path, before: bytes) -> Wrong:
     """Do what a person would who reads what was told: repair, or put a copy of the file back. Give what went wrong."""
-    if any(REPAIR in ran.err for ran in told):
+    if any(REPAIR in project.plain(ran.err) for ran in told):
         repaired = forked(project, "diagnostics.py", "--repair")
         return {"repair": (repaired.code, repaired.err)} if repaired.code else {}
     if any(ran.code for ran in told):
