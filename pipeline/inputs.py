@@ -441,6 +441,11 @@ def _why_unjudged(verdicts: list[dict[str, Any]]) -> str:
     return unsure.get("too_few_rows", whole["why"]).removeprefix("no verdict: ")
 
 
+def why_bad(verdicts: list[dict[str, Any]]) -> str:
+    """Give the first reason why a file was bad data."""
+    return _clipped(next(one["why"] for one in verdicts if one["test"] == INTEGRITY))
+
+
 def _clipped(why: str) -> str:
     """Give the first of several reasons."""
     first, *others = why.split("; ")
@@ -473,7 +478,8 @@ def names_scored(config: Config, book: Records) -> dict[int, str]:
 
     Where the outcome may come later, or count later, any file may end a batch.
     """
-    left, later = bad_files(config, book), bool(config.replaces or config.scoring.label_window)
+    later = bool(config.replaces or config.scoring.label_window)
+    left = set() if config.replaces else bad_files(config, book)  # whose rows another may have corrected
     taken = [file for file in book.files("ingested") if file.id not in left]
     return {file.id: file.name for file in taken if later or file.labelled}
 
@@ -509,8 +515,8 @@ def accept(book: Records, file: Any) -> str:
 
     Its ranges and categories are usual from then on. What was told of it stays on record.
     """
-    said = [row.sentence for row in book.inputs() if row.file == file.id and row.sentence]
-    told = f"{_numbered(file)}: right as it is, said by hand" + (f", though: {said[0]}" if said else "")
+    said = next(row.verdicts for row in book.inputs() if row.file == file.id)
+    told = f"{_numbered(file)}: right as it is, said by hand, though: bad data by {why_bad(json.loads(said))}"
     book.add_decision("accept", True, [told], file=file.id)
     then = "the next run scores what of it can still be, and the next training learns from it"
     return f"{_numbered(file)}: accepted, {counted(file.rows, 'row')}; {then}"

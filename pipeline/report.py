@@ -126,7 +126,7 @@ def headline(facts: Facts) -> Headline:
         )
         return Headline("No model is deployed yet", "quiet", [waits, last])
     newest = next(iter(facts["drift"]), None)
-    tone, title = _verdict(live, newest, run)
+    tone, title = _verdict(live, newest, run, [one["file"] for one in facts["files"]["left_out"]])
     answer, why = _drift(live, newest)
     cards = [
         _score_card(live["score"]),
@@ -155,9 +155,9 @@ def _model_card(live: Facts) -> Card:
     return Card("Live model", live["model"].replace("_", " "), details)
 
 
-def _verdict(live: Facts, newest: Facts | None, run: Facts | None) -> tuple[str, str]:
-    """Give tone and words for how the live model does."""
-    if bad := [one["file"] for one in run["inputs"] if one["kind"] == "bad data"] if run else []:
+def _verdict(live: Facts, newest: Facts | None, run: Facts | None, bad: list[str]) -> tuple[str, str]:
+    """Give tone and words for how the live model does, with the files left out as bad data."""
+    if bad and run and any(one["kind"] == "bad data" and one["file"] in bad for one in run["inputs"]):
         return "bad", f"Bad data: {words.listed(bad)} left out of learning and scoring"
     if newest and newest["drifted"] and newest["release"] == live["release"]:
         return "bad", "Drift: the live model does worse on the newest data"

@@ -164,8 +164,13 @@ def newest_input(config: Config, book: Records) -> Facts | None:
         return None
     verdicts = json.loads(found[-1].verdicts)
     told = _input(found[-1], book.names())
-    if found[-1].file in book.accepted():
-        told |= {"kind": ACCEPTED, "sentence": f"accepted by hand, though: {told['sentence']}"}
+    if found[-1].bad and told["kind"] == "bad data" and found[-1].file not in inputs.bad_files(config, book):
+        how = (
+            "accepted by hand"
+            if found[-1].file in book.accepted()
+            else "taken in with one like it, accepted by hand"
+        )
+        told |= {"kind": ACCEPTED, "sentence": f"{how}, though: bad data by {inputs.why_bad(verdicts)}"}
     return {
         **told,
         **{name: getattr(found[-1], name) for name in ("release", "rows", "labelled", "at")},

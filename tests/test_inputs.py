@@ -347,7 +347,7 @@ def test_a_file_that_is_accepted_by_hand_is_scored_and_learnt_from_and_what_is_a
     assert [(score["batch"], score["name"]) for score in facts["scores"]] == [("3", "week3 (new unit).csv")]
     assert facts["inputs"] == [], "what was told of it stays as it was"
     status = " ".join(deployed.call("fullprocess.py", "--status").out.split())
-    assert "accepted by hand, though: bad data in activity" in status
+    assert "accepted by hand, though: bad data by activity" in status
     assert learnt_from(deployed) == {1, 2, 3}
     facts = dropped(deployed, "week4.csv", tenfold[1])
     assert [one["kind"] for one in facts["inputs"]] == ["covariate shift with harm"]
@@ -357,7 +357,8 @@ def test_a_file_that_is_accepted_by_hand_is_scored_and_learnt_from_and_what_is_a
     assert "no file of this name or number is left out as bad data; no file is" in again.complaint
     story = " ".join(deployed.call("fullprocess.py", "--history").out.split())
     assert re.search(
-        r"accept no bad data: week3 \(new unit\)\.csv \(3, of .* right as it is, .*, though: bad data", story
+        r"accept no bad data: week3 \(new unit\)\.csv \(3, of .* right as it is, .*, though: bad data by activity",
+        story,
     )
 
 
