@@ -110,7 +110,7 @@ def loop(config: Config, book: "Records", force: bool, seconds: dict[str, float]
     facts = {
         "run": book.run,
         "outcome": named(champion, live, bool(busy)),
-        "reasons": [*(earlier := before(turns)), *turns[-1].reasons],
+        "reasons": [*before(turns), *turns[-1].reasons],
         "ingested": counts.facts(),
         "champion": shown(book, live),
         "challengers": [one for turn in turns for one in turn.challengers],
@@ -120,20 +120,8 @@ def loop(config: Config, book: "Records", force: bool, seconds: dict[str, float]
         "scores": scored,
         "seconds": seconds,
     }
-    if len(earlier) > MOST_TOLD:
-        several = words.counted(len(earlier), "earlier batch")
-        earlier = [
-            f"{several} led to trainings or deployments, which `python fullprocess.py --history` tells"
-        ]
-    made = [f"{words.counted(turns[-1].fits, 'model')} trained"] if turns[-1].fits and champion else []
-    said = turns[-1].reasons
-    if (
-        champion is not None
-        and not (scored or turns[-1].fits or turns[-1].release)
-        and scoring.fits(config, champion)
-    ):
-        said = ["no new score to decide on"]
-    return Result(line(facts, counts, [*earlier, *made, *said]), facts)
+    judged = champion is None or bool(scored) or not scoring.fits(config, champion)
+    return Result(line(facts, counts, in_short(turns, judged)), facts)
 
 
 @dataclass(frozen=True)
@@ -306,6 +294,20 @@ def before(turns: list[Turn]) -> list[str]:
     """Give for each turn but the last that trained or deployed what it did."""
     busy = [turn for turn in turns[:-1] if turn.fits or turn.release]
     return [f"after {turn.score['name']}: {done(turn)}" for turn in busy if turn.score]
+
+
+def in_short(turns: list[Turn], judged: bool) -> list[str]:
+    """Give the reasons of a run for its line: a backlog has many, and without a new score there's nothing to decide."""
+    earlier, last = before(turns), turns[-1]
+    if len(earlier) > MOST_TOLD:
+        several = words.counted(len(earlier), "earlier batch")
+        earlier = [
+            f"{several} led to trainings or deployments, which `python fullprocess.py --history` tells"
+        ]
+    if not (judged or last.decision.yes or last.release):
+        return [*earlier, "no new score to decide on"]
+    made = [f"{words.counted(last.fits, 'model')} trained"] if last.fits else []
+    return [*earlier, *made, *last.reasons]
 
 
 def done(turn: Turn) -> str:

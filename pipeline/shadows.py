@@ -249,10 +249,11 @@ def since_training(
 ) -> tuple[list[str], list[str]]:
     """Give why the alarm on the loss, and why the score tests, found drift on batches since the newest training."""
     by_batch: dict[str, list[Any]] = {}
-    names = inputs.names_scored(config, book)
     for verdict in book.verdicts(champion.id, above=trained):
         by_batch.setdefault(verdict.batch, []).append(verdict)
-    alarm, told = [], []
+    if not any(row.drifted for found in by_batch.values() for row in found):
+        return [], []
+    alarm, told, names = [], [], inputs.names_scored(config, book)
     for found in by_batch.values():
         batch = words.batch(found[0].first_file, found[0].last_file, names)
         alarm += [f"{batch}: {row.why}" for row in found if row.test == loss.TEST and row.drifted]

@@ -561,6 +561,7 @@ def status(config: Config, book: Records) -> tuple[Facts, str]:
         "labels": label_delays(config, book),
         "run": told[-1] if told else None,
         "waiting": waiting(config, book),
+        "left_out": [f"{one.name} ({one.id})" for one in inputs.left_out_files(config, book)],
         "look": looks(config),
     }
     return facts, words.status(facts)
@@ -578,7 +579,6 @@ def waiting(config: Config, book: Records) -> Facts:
         "problem": None,
         "rows": cohorts.labelled_rows(config, book, above + 1),
         "unlabelled": sum(row.rows - row.labelled for row in book.files("ingested")),
-        "left_out": [f"{one.name} ({one.id})" for one in inputs.left_out_files(config, book)],
         "enough": config.scoring.min_rows if live else config.retraining.min_rows,
         "both": config.task == "classification",
         "unfinished": bool(book.runs(finished=False)) and agenda.unfinished(config),

@@ -150,6 +150,8 @@ def status(facts: Facts) -> str:
     if labels := label_delays(facts["labels"]):
         lines.append(paragraph("Labels", labels))
     lines.append(paragraph("Waiting", waiting(facts["waiting"])))
+    if left := left_out(facts["left_out"]):
+        lines.append(paragraph("Left out", left))
     if not live:
         lines.append(
             paragraph("Next", "put labelled files into the folder of paths.source and run fullprocess.py")
@@ -267,7 +269,8 @@ def last_run(story: Facts) -> str:
     """Give in a sentence how the last run ended, what came in, and why nothing new was deployed if nothing was."""
     told = [end(story), intake(story)]
     if story["decisions"] and not story["deployed"]:
-        told.append(clipped(story["decisions"][-1]["reasons"][-1], 160))
+        reasons = story["decisions"][-1]["reasons"]
+        told.append(clipped("; ".join(reasons[-1 - reasons[-1].startswith("but ") :]), 160))
     return "; ".join(told)
 
 
@@ -282,12 +285,15 @@ def waiting(facts: Facts) -> str:
         told.append(f"{counted(facts['unlabelled'], 'row')} without outcome so far")
     if facts["unfinished"]:
         told.append("a run to finish, or a changed config")
-    if left := facts["left_out"]:
-        told.append(
-            f"{counted(len(left), 'file')} left out as bad data: {listed(left, 6)}; replace them, or "
-            "`python scoring.py --accept NUMBER` says that one is right"
-        )
     return "; ".join(told) or "nothing: every file is taken in and judged"
+
+
+def left_out(names: Sequence[str]) -> str:
+    """Give which files are left out as bad data, and what takes one in; empty if none is."""
+    if not names:
+        return ""
+    told = f"as bad data, {counted(len(names), 'file')}: {listed(names, 6)}"
+    return f"{told}; `python scoring.py --accept NUMBER` says that one is right as it is"
 
 
 def _why_waiting(facts: Facts) -> str:

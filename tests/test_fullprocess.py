@@ -593,6 +593,13 @@ def test_a_production_folder_that_was_deleted_is_told_in_one_line_until_someone_
     assert len(deployed.rows()) == 380
 
 
+def test_a_forced_run_that_trained_nothing_says_why_and_the_status_too(deployed):
+    deployed.configure("min_rows: 60", "min_rows: 9000")
+    told = deployed.call("fullprocess.py", "--force")
+    assert (told.code, "forced by hand" in told.out, "asks for 9000" in told.out) == (0, True, True)
+    assert "asks for 9000" in " ".join(deployed.call("fullprocess.py", "--status").out.split())
+
+
 def test_a_damaged_database_is_told_in_one_line(deployed):
     (deployed.folder / "records.db").write_bytes(b"this is no database" * 1000)
     deployed.drop("week3.csv", clients(80, seed=3))

@@ -378,10 +378,10 @@ def test_a_file_that_is_accepted_after_newer_ones_were_scored_is_learnt_from_onl
     wrong = deployed.call("scoring.py", "--accept", "week4.csv")
     assert (wrong.code, "those that are: week3.csv (3, of" in wrong.complaint) == (65, True)
     told = " ".join(deployed.call("fullprocess.py", "--status").out.split())
-    assert "1 file left out as bad data: week3.csv (3); replace them, or `python scoring.py --config " in told
+    assert "Left out as bad data, 1 file: week3.csv (3); `python scoring.py --config " in told
     path = str(deployed.folder / "drop" / "week3.csv")
     assert deployed.does("scoring.py", "--accept", path) == {"accepted": "week3.csv", "number": 3}
-    assert "left out" not in deployed.call("fullprocess.py", "--status").out
+    assert "Left out" not in deployed.call("fullprocess.py", "--status").out
     assert deployed.does("fullprocess.py")["scores"] == []
     assert learnt_from(deployed) == {1, 2, 3, 4}
     assert deployed.call("scoring.py", "--accept", "x.csv", "--data", "y.csv").code == 64
@@ -409,14 +409,15 @@ def test_bad_numbers_that_jump_on_are_not_alike(deployed, changes, kinds):
     assert found == kinds
 
 
-def test_a_bad_file_of_few_rows_is_like_the_one_before(deployed):
+@pytest.mark.parametrize(("last", "kind"), [(10, "new normal"), (1000, "bad data")])
+def test_a_bad_file_of_few_rows_is_like_the_one_before_and_makes_nothing_forgotten(deployed, last, kind):
     deployed.configure("policy: adaptive", "policy: never")
     found = []
-    for number, rows in enumerate((100, 15, 100), 3):
+    for number, (rows, times) in enumerate(((100, 10), (15, 10), (100, last)), 3):
         file = clients(rows, seed=number, day=15)
-        facts = dropped(deployed, f"week{number}.csv", file.assign(activity=file["activity"] * 10))
+        facts = dropped(deployed, f"week{number}.csv", file.assign(activity=file["activity"] * times))
         found += [one["kind"] for one in facts["inputs"]]
-    assert found == ["bad data", "bad data", "new normal"]
+    assert found == ["bad data", "bad data", kind]
 
 
 @pytest.mark.parametrize(
@@ -474,6 +475,18 @@ def test_what_comes_as_in_a_file_that_was_accepted_is_normal_at_once(deployed):
     assert told["kind"] == "new normal"
     assert told["sentence"].startswith("activity came as in a file that was accepted: taken for normal")
     assert learnt_from(deployed) == {1, 2, 3, 4}
+
+
+def test_a_file_like_an_accepted_one_teaches_what_is_usual(deployed):
+    """Complaints were 0 to 5. They creep, first in a file that lacks activity as an accepted one did."""
+    deployed.configure("policy: adaptive", "policy: never")
+    dropped(deployed, "week3.csv", without(clients(100, seed=3, day=15)))
+    deployed.does("scoring.py", "--accept", "3")
+    for number, more in ((4, 0.4), (5, 0.8)):
+        rows = clients(100, seed=number, day=15)
+        rows = rows.assign(complaints=rows["complaints"] + more)
+        dropped(deployed, f"week{number}.csv", without(rows) if number == 4 else rows)
+    assert learnt_from(deployed) == {1, 2, 3, 4, 5}
 
 
 @given(st.lists(st.sets(st.sampled_from([LOST, UNIT])), max_size=30))
